@@ -1,0 +1,23 @@
+"""Errors that are expected: each is one clear message for a person, never a stack trace."""
+
+
+class BudgetError(Exception):
+    """An expected failure. `exit_code` is the command's; the text says what to do."""
+
+    exit_code = 3
+
+
+class ConfigError(BudgetError):
+    """A config that does not validate: names the file, the line and the key."""
+
+
+class LedgerError(BudgetError):
+    """A ledger that cannot be opened, read or written. Never means "nothing was spent"."""
+
+
+class InputError(BudgetError):
+    """Hook input or a transcript that is not what the client sends."""
+
+
+class PriceError(BudgetError):
+    """The price table cannot be read."""

@@ -1,0 +1,378 @@
+"""The hook program: one event of the client in on stdin, one JSON answer out on stdout.
+
+It always exits 0: any other code is either ignored by the client or, with 2, blocks the person.
+Whatever goes wrong, one boundary (`main`) turns it into an answer that says so and lets the action
+go on, or stops it where a config says `on_error = "block"`. Standard library only: this runs
+after every step of every session.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from json import dumps, loads
+from typing import Any, NamedTuple
+
+from budget import messages, paths, pipeline
+from budget.errors import BudgetError, InputError
+from budget.evaluate import Decision
+from budget.ledger import Ledger
+from budget.model import Policy
+from budget.policy import NO_POLICY, load_policy
+from budget.windows import rolling_ms
+
+# Tools whose call starts another agent. hooks.json has the same list as its matcher.
+AGENT_TOOLS = ("Agent", "Task", "Workflow")
+_LARGEST_INPUT = 256 * 1024 * 1024
+
+Answer = dict[str, Any]
+
+
+class Event(NamedTuple):
+    """A hook's input, checked."""
+
+    name: str
+    session_id: str
+    transcript: str
+    agent_id: str
+    prompt: str
+    tool_name: str
+    tool_use_ids: tuple[str, ...]
+    source: str
+    project: paths.Project
+
+
+class Setting(NamedTuple):
+    """What an event is judged in."""
+
+    event: Event
+    policy: Policy
+    ledger: Ledger
+    env: paths.Env
+    now_ms: int
+
+
+def main(arguments: list[str]) -> None:
+    """Answers one event and ends the process. `--strict` makes a failure stop the work."""
+    os.umask(0o077)
+    env = dict(os.environ)
+    context: dict[str, Any] = {"strict": "--strict" in arguments}
+    try:
+        answer = respond(_input(), env, int(time.time() * 1000), context)
+    except BudgetError as error:
+        answer = _failed(str(error), env, context)
+    except Exception as error:  # noqa: BLE001 - the one boundary: a bug must not lock anyone out
+        answer = _failed(_logged(error, env, context), env, context)
+    _reply(answer)
+
+
+def respond(
+    payload: Any, env: paths.Env, now_ms: int, context: dict[str, Any] | None = None
+) -> Answer:
+    """The answer to one event.
+
+    `context` receives what is known when something fails. Raises `BudgetError` for a failure that
+    is expected.
+    """
+    context = {} if context is None else context
+    event = _event(payload, env)
+    context["event"] = event
+    policy = load_policy(pipeline.layers(env, event.project), paths.policy_file(env, event.project))
+    context["policy"] = policy
+    ledger = pipeline.open_ledger(env, event.project, wait_s=0.8 if _is_last(event) else 5.0)
+    setting = Setting(event, policy, ledger, env, now_ms)
+    decision, reading = pipeline.step(_moment(event, env, now_ms), ledger, policy, env)
+    answer = _ANSWERS[event.name](setting, decision)
+    _add_notices(answer, setting, reading)
+    return answer
+
+
+# -- input -----------------------------------------------------------------------------------------
+
+
+def _input() -> Any:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError("This is a hook: Claude Code runs it and writes the event to its stdin.")
+    data = sys.stdin.buffer.read(_LARGEST_INPUT)
+    try:
+        return loads(data)
+    except (ValueError, RecursionError) as error:
+        got = "nothing" if not data.strip() else f"{len(data)} bytes that are not JSON"
+        raise InputError(f"The hook expected an event as JSON on stdin and got {got}.") from error
+
+
+def _event(payload: Any, env: paths.Env) -> Event:
+    if not isinstance(payload, dict):
+        raise InputError("The hook expected an event as a JSON object on stdin.")
+
+    def text(key: str) -> str:
+        value = payload.get(key)
+        return value if isinstance(value, str) else ""
+
+    name, session_id = text("hook_event_name"), text("session_id")
+    if name not in _ANSWERS:
+        raise InputError(
+            f"The hook was called for the event {name[:60]!r}, which it does not know."
+        )
+    if not session_id or not session_id.isprintable() or len(session_id) > 200:
+        raise InputError(f"The {name} event has no usable session_id.")
+    calls = payload.get("tool_calls")
+    ids = [call.get("tool_use_id") for call in calls or () if isinstance(call, dict)]
+    folder = env.get("CLAUDE_PROJECT_DIR") or text("cwd")
+    if not os.path.isabs(folder) or "\0" in folder:
+        raise InputError(f"The {name} event names no folder (CLAUDE_PROJECT_DIR or cwd).")
+    return Event(
+        name=name,
+        session_id=session_id,
+        transcript=text("transcript_path"),
+        agent_id=text("agent_id"),
+        prompt=text("prompt"),
+        tool_name=text("tool_name"),
+        tool_use_ids=tuple(each for each in ids if isinstance(each, str)),
+        source=text("source"),
+        project=paths.find_project(folder),
+    )
+
+
+def _is_last(event: Event) -> bool:
+    """SessionEnd hooks have 1.5 seconds in all (documented, 2.1.330)."""
+    return event.name == "SessionEnd"
+
+
+def _moment(event: Event, env: paths.Env, now_ms: int) -> pipeline.Moment:
+    transcript = paths.check_transcript(event.transcript, env) if event.transcript else ""
+    return pipeline.Moment(
+        session_id=event.session_id,
+        transcript=transcript,
+        agent_id=event.agent_id,
+        tool_use_ids=event.tool_use_ids if event.name == "PostToolBatch" else (),
+        now_ms=now_ms,
+        read_for_s=0.8 if _is_last(event) else 5.0,
+    )
+
+
+# -- answers, one per event ------------------------------------------------------------------------
+
+
+def _session_start(setting: Setting, decision: Decision) -> Answer:
+    if not decision.verdicts:
+        return {}
+    line = messages.session_line(decision.verdicts, setting.policy, setting.now_ms)
+    if decision.blocking:
+        stop = messages.stop(decision.blocking, setting.policy, setting.now_ms)
+        line = f"{line}\n{stop}"
+    return {"systemMessage": line}
+
+
+def _prompt(setting: Setting, decision: Decision) -> Answer:
+    """Blocks while a budget is used up; the client's own commands never come here."""
+    words = setting.event.prompt.split()
+    if words and words[0] == "/budget:status":
+        text = messages.status_text(decision.verdicts, setting.policy, setting.now_ms)
+        return {"decision": "block", "reason": text}
+    if words and words[0].startswith("/budget:"):
+        return {}
+    if decision.blocking:
+        reason = messages.prompt_blocked(decision.blocking, setting.policy, setting.now_ms)
+        return {"decision": "block", "reason": reason, **_shown_headless(reason, setting.env)}
+    return _warnings(setting, decision, to_model=True)
+
+
+def _agent_tool(setting: Setting, decision: Decision) -> Answer:
+    """Deny alone would let the model ask again; continue alone would let the agent start."""
+    if not decision.blocking or setting.event.tool_name not in AGENT_TOOLS:
+        return {}
+    stop = messages.stop(decision.blocking, setting.policy, setting.now_ms)
+    return {
+        **_halt(stop, setting.env),
+        "hookSpecificOutput": {
+            "hookEventName": "PreToolUse",
+            "permissionDecision": "deny",
+            "permissionDecisionReason": stop,
+        },
+    }
+
+
+def _after_step(setting: Setting, decision: Decision) -> Answer:
+    if decision.blocking:
+        stop = messages.stop(decision.blocking, setting.policy, setting.now_ms)
+        return _halt(stop, setting.env)
+    return _warnings(setting, decision, to_model=True)
+
+
+def _after_turn(setting: Setting, decision: Decision) -> Answer:
+    """Says what the turn led to; never blocks."""
+    answer = _warnings(setting, decision, to_model=False)
+    threshold = setting.policy.advise_context_tokens
+    if threshold:
+        tokens = setting.ledger.context_tokens(setting.event.session_id)
+        key = f"context|{setting.event.session_id}|{tokens // threshold}"
+        if tokens >= threshold and _once(setting, key):
+            _say(answer, messages.big_context(tokens, setting.policy))
+    return answer
+
+
+def _only_book(setting: Setting, decision: Decision) -> Answer:
+    return {}
+
+
+_ANSWERS = {
+    "SessionStart": _session_start,
+    "UserPromptSubmit": _prompt,
+    "PreToolUse": _agent_tool,
+    "PostToolBatch": _after_step,
+    "SubagentStop": _only_book,
+    "Stop": _after_turn,
+    "PreCompact": _only_book,
+    "SessionEnd": _only_book,
+}
+
+
+def _halt(text: str, env: paths.Env) -> Answer:
+    return {"continue": False, "stopReason": text, **_shown_headless(text, env)}
+
+
+def _shown_headless(text: str, env: paths.Env) -> Answer:
+    """Without a screen only a `systemMessage` reaches the output; with one it would be a double."""
+    return {} if env.get("CLAUDE_CODE_ENTRYPOINT") == "cli" else {"systemMessage": text}
+
+
+def _warnings(setting: Setting, decision: Decision, to_model: bool) -> Answer:
+    """What is said once per budget, window and mark: to the person, and to the model as a fact."""
+    texts, facts = [], []
+    for verdict in (*decision.warned, *decision.advising):
+        mark = "limit" if verdict.exceeded else verdict.passed_mark
+        budget = verdict.budget
+        length = rolling_ms(budget.per)
+        window = setting.now_ms // length if length else verdict.window.key
+        if _once(setting, f"mark|{budget.name}|{budget.per}|{budget.unit}|{window}|{mark}"):
+            text = messages.used_up_advice if verdict.exceeded else messages.warning
+            texts.append(text(verdict, setting.policy, setting.now_ms))
+            facts.append(messages.fact(verdict))
+    if not texts:
+        return {}
+    answer: Answer = {"systemMessage": "\n".join(texts)}
+    if to_model:
+        answer["hookSpecificOutput"] = {
+            "hookEventName": setting.event.name,
+            "additionalContext": "\n".join(facts),
+        }
+    return answer
+
+
+def _once(setting: Setting, key: str) -> bool:
+    with setting.ledger.transaction():
+        return setting.ledger.say_once(key, setting.now_ms)
+
+
+def _say(answer: Answer, text: str) -> None:
+    answer["systemMessage"] = "\n".join(filter(None, (answer.get("systemMessage"), text)))
+
+
+def _add_notices(answer: Answer, setting: Setting, reading: pipeline.Reading) -> None:
+    """What could not be counted is said, once per session and kind."""
+    event = setting.event
+    notices = {f"problem|{problem}": problem for problem in setting.policy.problems}
+    notices |= {f"unreadable|{text}": text for text in reading.unreadable}
+    if reading.bad_lines:
+        notices["bad"] = (
+            f"{reading.bad_lines} damaged line(s) in the transcript could not be counted;"
+            " `budget status` shows how many there are in all."
+        )
+    if reading.unfinished:
+        notices["unfinished"] = (
+            "The transcript is long: it is read on at the next step, and budgets count what was"
+            " read so far."
+        )
+    if reading.step_missing and not event.agent_id:
+        notices["missing"] = (
+            f"The step just made is not in the transcript {event.transcript or '(none was named)'}."
+            " It is counted as soon as it appears; until then only the client's own total, where"
+            " the sensor reports it, is counted."
+        )
+    for key, text in notices.items():
+        if _once(setting, f"notice|{event.session_id}|{key}"):
+            _say(answer, f"budget: {text}")
+
+
+# -- failure ---------------------------------------------------------------------------------------
+
+
+def _failed(text: str, env: paths.Env, context: Mapping[str, Any]) -> Answer:
+    """The answer when there was none: says that enforcement is off, once per session."""
+    event: Event | None = context.get("event")
+    policy: Policy = context.get("policy", NO_POLICY)
+    if context["strict"] or policy.on_error == "block":
+        return _failed_closed(text, event)
+    message = f"budget: this step was not counted and no budget was enforced. {text}"
+    return {"systemMessage": message} if _first_failure(text, env, event) else {}
+
+
+def _failed_closed(text: str, event: Event | None) -> Answer:
+    message = (
+        f"budget: stopped, because budgets cannot be enforced and failures are set to block. {text}"
+        " `budget doctor` looks closer."
+    )
+    name = event.name if event else ""
+    if name == "UserPromptSubmit" and event and not event.prompt.startswith("/budget:"):
+        return {"decision": "block", "reason": message}
+    if name == "PreToolUse":
+        output = {"hookEventName": name, "permissionDecision": "deny"}
+        return {"continue": False, "stopReason": message, "hookSpecificOutput": output}
+    if name == "PostToolBatch":
+        return {"continue": False, "stopReason": message}
+    return {"systemMessage": message}
+
+
+def _first_failure(text: str, env: paths.Env, event: Event | None) -> bool:
+    """Once per session and message. The ledger may be what failed, so a file remembers it."""
+    from binascii import crc32
+
+    session = paths.safe_name(event.session_id) if event else "unknown"
+    folder = os.path.join(paths.state_folder(env), "said")
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        name = f"{session}-{crc32(text.encode('utf-8', 'replace')):08x}"
+        os.close(os.open(os.path.join(folder, name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return event is None
+    except OSError:
+        # Nothing can be remembered: speak where it is heard once a turn, not after every step.
+        return event is None or event.name in ("SessionStart", "UserPromptSubmit")
+    return True
+
+
+def _logged(error: Exception, env: paths.Env, context: Mapping[str, Any]) -> str:
+    """Writes a paste-ready report (no prompt, no paths of the project) and names it."""
+    import platform
+    import traceback
+
+    from budget import __version__
+
+    event: Event | None = context.get("event")
+    report = (
+        f"--- budget {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"event {event.name if event else 'unknown'}, {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}\n"
+        f"{''.join(traceback.format_exception(error))}\n"
+    )
+    path = paths.log_file(env)
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        if os.path.exists(path) and os.path.getsize(path) > 1024 * 1024:
+            os.replace(path, path + ".old")
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(report)
+    except OSError:
+        return f"This is a bug in budget ({type(error).__name__}), and its log cannot be written."
+    return f"This is a bug in budget ({type(error).__name__}); {path} has what to report."
+
+
+def _reply(answer: Answer) -> None:
+    try:
+        sys.stdout.write(dumps(answer))
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        pass
+    # Ends at once: the interpreter's tear-down costs time, and an orderly close of the ledger
+    # would fold its log back with two fsyncs. The next connection takes the log up as it is.
+    os._exit(0)

@@ -1,0 +1,210 @@
+"""The words of the field as plain values: what the stages hand to each other.
+
+Money is an integer number of picodollars (`PICO` = one US dollar). Prices go down to 0.01 USD per
+million tokens and carry factors such as 1.1, so a step can cost a fraction of a micro-dollar;
+picodollars keep every product of a rate, a factor and a token count whole, and sums never drift.
+Times are integer milliseconds since the epoch, UTC.
+"""
+
+from typing import NamedTuple
+
+PICO = 10**12
+
+# The largest plausible count in one usage field. A larger one is a damaged line, not a step.
+MAX_TOKENS = 10**9
+
+
+COUNTED_UNITS = (
+    "tokens",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "steps",
+)
+UNITS = ("usd", *COUNTED_UNITS)
+"""What a limit can be in."""
+
+
+class Usage(NamedTuple):
+    """What one API response used. Every field is a count, zero or more."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    web_searches: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens the model read: the size of the context at this step."""
+        return (
+            self.input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_5m_tokens
+            + self.cache_write_1h_tokens
+        )
+
+    def highest(self, other: "Usage") -> "Usage":
+        """The field-wise maximum: several lines of one step carry one usage, some a placeholder."""
+        return Usage(*map(max, self, other))
+
+
+class Step(NamedTuple):
+    """One API response, as the transcript tells it. `message_id` is its identity everywhere."""
+
+    message_id: str
+    session_id: str
+    agent: str
+    """`main`, or the type of the subagent."""
+    agent_id: str
+    """Empty for the main thread."""
+    prompt_id: str
+    branch: str
+    model: str
+    at_ms: int
+    usage: Usage
+    speed: str = ""
+    geo: str = ""
+    tier: str = ""
+
+
+class Price(NamedTuple):
+    """What a step costs, and by which table."""
+
+    picousd: int | None
+    """None: the model is in no table (the step is unpriced)."""
+    bound_picousd: int
+    """For an unpriced step, its cost at the dearest known rates; 0 for a priced one."""
+    version: str
+
+
+class Spend(NamedTuple):
+    """Sums over a window. `picousd` holds what is attributed to priced steps only."""
+
+    steps: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    web_searches: int = 0
+    picousd: int = 0
+    bound_picousd: int = 0
+    unattributed_picousd: int = 0
+    unpriced_steps: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of every kind."""
+        return self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write
+
+    @property
+    def cache_write(self) -> int:
+        return self.cache_write_5m_tokens + self.cache_write_1h_tokens
+
+    @property
+    def counted_picousd(self) -> int:
+        """What budgets count: attributed, unattributed, and unpriced steps at their bound."""
+        return self.picousd + self.bound_picousd + self.unattributed_picousd
+
+    def plus(self, other: "Spend") -> "Spend":
+        return Spend(*map(sum, zip(self, other, strict=True)))
+
+
+class ClientTotal(NamedTuple):
+    """The client's own running total, as one client process reported it for one session."""
+
+    session_id: str
+    instance: str
+    """One per client process: two terminals on one session are two instances."""
+    since_ms: int
+    """When this process began to count."""
+    base_picousd: int
+    """What its total stood at then (a resumed or forked session starts with its history)."""
+    total_picousd: int
+
+
+class Window(NamedTuple):
+    """A stretch of time, or one session, over which a budget counts."""
+
+    start_ms: int
+    end_ms: int | None
+    """Exclusive; None for a window without an end."""
+    session_id: str | None = None
+    resets_at_ms: int | None = None
+
+    @property
+    def key(self) -> str:
+        """Names the window for what is said once in it."""
+        return f"session:{self.session_id}" if self.session_id is not None else str(self.start_ms)
+
+
+class Source(NamedTuple):
+    """Where a rule stands."""
+
+    layer: str
+    file: str
+    key: str
+
+
+class Budget(NamedTuple):
+    """One limit of one budget. A budget with limits in two units is two of these."""
+
+    name: str
+    per: str
+    unit: str
+    limit: int
+    """Picodollars for `usd`, a count for every other unit."""
+    warn_at: tuple[float, ...]
+    on_exceed: str
+    message: str
+    source: Source
+
+
+class Policy(NamedTuple):
+    """What holds in one project, from all layers."""
+
+    budgets: tuple[Budget, ...]
+    timezone: str
+    """An IANA name, or empty for the system's."""
+    week_starts: str
+    on_error: str
+    advise_context_tokens: int
+    """0: never advise on the size of the context."""
+    focus: str
+    problems: tuple[str, ...]
+    """What is wrong with the configs; the last valid version of each layer is in force."""
+
+
+class Verdict(NamedTuple):
+    """How one budget stands."""
+
+    budget: Budget
+    window: Window
+    spent: int
+    """In the unit of the budget's limit."""
+
+    @property
+    def exceeded(self) -> bool:
+        return self.spent >= self.budget.limit
+
+    @property
+    def left(self) -> int:
+        return max(0, self.budget.limit - self.spent)
+
+    @property
+    def fraction(self) -> float:
+        return self.spent / self.budget.limit if self.budget.limit else 1.0
+
+    @property
+    def passed_mark(self) -> float | None:
+        """The highest `warn_at` mark that was reached."""
+        return max((mark for mark in self.budget.warn_at if self.fraction >= mark), default=None)
+
+    @property
+    def state(self) -> str:
+        if self.exceeded:
+            return "exceeded"
+        return "ok" if self.passed_mark is None else "warned"

@@ -1,0 +1,135 @@
+"""Where things are: the state folder, the project, the configs. Standard library only."""
+
+import os
+import re
+import sys
+from binascii import crc32
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from budget.errors import InputError
+from budget.transcript import clean
+
+Env = Mapping[str, str]
+
+
+class Project(NamedTuple):
+    """A repository, or a folder that is in none. Worktrees of one repository are one project."""
+
+    key: str
+    """The name of its folder in the state folder."""
+    root: str
+    """The main worktree of the repository."""
+    worktree: str
+    """The worktree at hand: its `.claude/budget.toml` is the repo config."""
+
+
+def state_folder(env: Env) -> str:
+    """`$BUDGET_HOME`, else the platform's user data folder for `codebudget`.
+
+    `hooks/sensor.js` follows the same rule.
+    """
+    if env.get("BUDGET_HOME"):
+        return os.path.abspath(env["BUDGET_HOME"])
+    if sys.platform == "win32":
+        base = env.get("LOCALAPPDATA") or os.path.join(_home(env), "AppData", "Local")
+    elif sys.platform == "darwin":
+        base = os.path.join(_home(env), "Library", "Application Support")
+    else:
+        base = env.get("XDG_DATA_HOME") or os.path.join(_home(env), ".local", "share")
+    return os.path.join(base, "codebudget")
+
+
+def _home(env: Env) -> str:
+    return env.get("HOME") or os.path.expanduser("~")
+
+
+def claude_folder(env: Env) -> str:
+    """The client's own folder: settings, transcripts, the user's config."""
+    return env.get("CLAUDE_CONFIG_DIR") or os.path.join(_home(env), ".claude")
+
+
+def user_config(env: Env) -> str:
+    return os.path.join(claude_folder(env), "budget.toml")
+
+
+def repo_config(project: Project) -> str:
+    return os.path.join(project.worktree, ".claude", "budget.toml")
+
+
+def project_folder(env: Env, project: Project) -> str:
+    return os.path.join(state_folder(env), "projects", project.key)
+
+
+def ledger_file(env: Env, project: Project) -> str:
+    return os.path.join(project_folder(env, project), "ledger.db")
+
+
+def policy_file(env: Env, project: Project) -> str:
+    """The compiled policy. Worktrees may hold different configs, so each has its own."""
+    checksum = crc32(os.fsencode(project.worktree))
+    return os.path.join(project_folder(env, project), f"policy-{checksum:08x}.json")
+
+
+def client_totals_folder(env: Env, session_id: str) -> str:
+    """Where the sensor puts the client's own totals of one session, a file per process."""
+    return os.path.join(state_folder(env), "client", safe_name(session_id))
+
+
+def log_file(env: Env) -> str:
+    return os.path.join(state_folder(env), "logs", "hook.log")
+
+
+def safe_name(name: str) -> str:
+    """A file name made of outside text: it cannot leave its folder."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", name)[:100] or "-"
+
+
+def find_project(folder: str) -> Project:
+    """The project a folder belongs to, found without running git."""
+    here = os.path.realpath(folder)
+    worktree = at = here
+    root = here
+    while True:
+        dot_git = os.path.join(at, ".git")
+        if os.path.isdir(dot_git):
+            worktree = root = at
+            break
+        if os.path.isfile(dot_git):
+            worktree, root = at, _main_worktree(dot_git) or at
+            break
+        parent = os.path.dirname(at)
+        if parent == at:
+            break
+        at = parent
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", root).strip("-")[-60:]
+    return Project(f"{slug}-{crc32(os.fsencode(root)):08x}", root, worktree)
+
+
+def _main_worktree(dot_git: str) -> str | None:
+    """The main worktree that the `.git` file of a linked one leads to; None for a submodule."""
+    try:
+        with open(dot_git, encoding="utf-8") as file:
+            pointer = file.read(4096).strip()
+        if not pointer.startswith("gitdir:"):
+            return None
+        git_dir = os.path.join(os.path.dirname(dot_git), pointer.removeprefix("gitdir:").strip())
+        with open(os.path.join(git_dir, "commondir"), encoding="utf-8") as file:
+            common = os.path.realpath(os.path.join(git_dir, file.read(4096).strip()))
+    except (OSError, ValueError):
+        return None
+    return os.path.dirname(common) if os.path.basename(common) == ".git" else common
+
+
+def check_transcript(path: str, env: Env) -> str:
+    """The transcript's real path. Raises `InputError` for one the client would not have written."""
+    if not os.path.isabs(path) or "\0" in path or not path.endswith(".jsonl"):
+        raise InputError(f"The transcript path {clean(path, 300)!r} is not one: it was not read.")
+    folder = os.path.realpath(os.path.join(claude_folder(env), "projects"))
+    real = os.path.realpath(path)
+    if not real.startswith(folder + os.sep):
+        raise InputError(
+            f"The transcript {clean(path, 300)} is outside {folder}, where Claude Code keeps "
+            "transcripts: it was not read. If that is where yours are, set CLAUDE_CONFIG_DIR."
+        )
+    return real

@@ -1,0 +1,169 @@
+"""The way through: transcript -> steps -> priced entries -> ledger -> spend -> verdicts.
+
+`step` is the main flow; everything else here is one of its stages.
+"""
+
+import os
+import time
+from typing import NamedTuple
+
+from budget import paths, sensor
+from budget.errors import InputError
+from budget.evaluate import Decision, spent
+from budget.ledger import Ledger
+from budget.model import Policy, Verdict
+from budget.policy import Layer
+from budget.pricing import Table, load_table
+from budget.transcript import Batch, Cursor, Place, changed, places, read
+from budget.windows import window, zone
+
+# How long a hook waits for the lines of the step it was called for (see `_await_step`).
+LATE_LINES_S = 0.25
+_POLL_S = 0.02
+
+
+class Moment(NamedTuple):
+    """One event of a session, as far as booking is concerned."""
+
+    session_id: str
+    transcript: str
+    """Empty when the client named none."""
+    agent_id: str
+    tool_use_ids: tuple[str, ...]
+    """The tool calls of the step that just ended; empty at events that are not about a step."""
+    now_ms: int
+    read_for_s: float
+    """Reading stops after this long; the next event goes on from there."""
+
+
+class Reading(NamedTuple):
+    """What booking had to leave open."""
+
+    bad_lines: int = 0
+    unfinished: bool = False
+    """Time ran out before the end of the transcripts."""
+    step_missing: bool = False
+    """The step of this moment is in no transcript yet."""
+    unreadable: tuple[str, ...] = ()
+
+
+def layers(env: paths.Env, project: paths.Project) -> list[Layer]:
+    """The config files that hold in a project, the highest authority first."""
+    return [
+        Layer("user", paths.user_config(env)),
+        Layer("repo", paths.repo_config(project)),
+    ]
+
+
+def step(
+    moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env
+) -> tuple[Decision, Reading]:
+    """Books what is new, then judges."""
+    reading = book(moment, ledger, policy, env)
+    return judge(policy, ledger, moment.session_id, moment.now_ms), reading
+
+
+def judge(policy: Policy, ledger: Ledger, session_id: str, now_ms: int) -> Decision:
+    """How every budget stands now."""
+    tz = zone(policy.timezone)
+    verdicts = []
+    for budget in policy.budgets:
+        span = window(budget.per, now_ms, session_id, tz, policy.week_starts)
+        verdicts.append(Verdict(budget, span, spent(budget, ledger.spend(span))))
+    return Decision(tuple(verdicts))
+
+
+def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Reading:
+    """Brings the ledger up to what the transcripts and the client's own total say."""
+    booking = _Booking(moment, ledger, load_table())
+    folder = paths.client_totals_folder(env, moment.session_id)
+    reports = sensor.client_totals(folder, moment.session_id)
+    if moment.transcript:
+        booking.read_all()
+        only_usd = all(budget.unit == "usd" for budget in policy.budgets)
+        if moment.tool_use_ids and not (reports and only_usd):
+            booking.await_step()
+    with ledger.transaction():
+        booking.flush_into_open_transaction()
+        ledger.note_client_totals(reports)
+        ledger.settle_unattributed(moment.session_id, moment.now_ms)
+    return booking.reading()
+
+
+class _Booking:
+    """Reads a session's files and writes what they hold, one transaction where that is enough."""
+
+    def __init__(self, moment: Moment, ledger: Ledger, table: Table) -> None:
+        self._moment = moment
+        self._ledger = ledger
+        self._table = table
+        self._cursors = ledger.cursors(moment.session_id)
+        self._pending: list[tuple[Place, Batch]] = []
+        self._deadline = time.monotonic() + moment.read_for_s
+        self._bad_lines = 0
+        self._unfinished = False
+        self._unreadable: list[str] = []
+
+    def read_all(self) -> None:
+        for place in places(self._moment.transcript, self._moment.session_id):
+            self._read(place)
+
+    def await_step(self) -> None:
+        """Waits a bounded moment for the step that was just made.
+
+        A subagent's lines reach its file up to about 100 ms after its hook (2.1.330, 2026-11-23).
+        What comes later than the wait is booked by the next event.
+        """
+        until = min(self._deadline, time.monotonic() + LATE_LINES_S)
+        while self._step_missing() and time.monotonic() < until:
+            time.sleep(_POLL_S)
+            for place in places(self._moment.transcript, self._moment.session_id):
+                if place.agent_id == self._moment.agent_id:
+                    self._read(place)
+
+    def flush_into_open_transaction(self) -> None:
+        for place, batch in self._pending:
+            self._ledger.book(batch.steps, self._table)
+            self._ledger.move_cursor(place.path, place.session_id, batch.cursor, batch.bad_lines)
+            self._bad_lines += batch.bad_lines
+        self._pending.clear()
+
+    def reading(self) -> Reading:
+        missing = bool(self._moment.tool_use_ids) and self._step_missing()
+        return Reading(self._bad_lines, self._unfinished, missing, tuple(self._unreadable))
+
+    def _read(self, place: Place) -> None:
+        cursor = self._cursors.get(place.path, Cursor())
+        if self._unfinished or not changed(place, cursor):
+            return
+        try:
+            for batch in read(place, cursor):
+                self._cursors[place.path] = batch.cursor
+                self._pending.append((place, batch))
+                if batch.cursor.size == -1:  # more to come: keep what there is
+                    with self._ledger.transaction():
+                        self.flush_into_open_transaction()
+                    if time.monotonic() > self._deadline:
+                        self._unfinished = True
+                        return
+        except InputError as error:
+            self._unreadable.append(str(error))
+        except OSError as error:
+            self._unreadable.append(f"{place.path} cannot be read: {error.strerror}.")
+
+    def _step_missing(self) -> bool:
+        wanted = set(self._moment.tool_use_ids)
+        return not any(
+            wanted.intersection(self._cursors.get(place.path, Cursor()).tool_use_ids.split())
+            for place in places(self._moment.transcript, self._moment.session_id)
+            if place.agent_id == self._moment.agent_id
+        )
+
+
+def open_ledger(env: paths.Env, project: paths.Project, wait_s: float = 5.0) -> Ledger:
+    """Raises `LedgerError`."""
+    return Ledger(paths.ledger_file(env, project), wait_s)
+
+
+def has_ledger(env: paths.Env, project: paths.Project) -> bool:
+    return os.path.exists(paths.ledger_file(env, project))

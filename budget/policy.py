@@ -1,0 +1,141 @@
+"""The policy of a project: all config layers merged by authority, compiled to one JSON file.
+
+A hook loads the compiled file. It is compiled anew when a config differs in size, time or identity
+from what was compiled, or was created or removed. A config that is not valid is refused whole,
+and the last valid version of that layer stays in force.
+"""
+
+import os
+from json import dumps, loads
+from typing import Any, NamedTuple
+
+from budget import __version__
+from budget.errors import ConfigError
+from budget.model import UNITS, Budget, Policy, Source
+
+NO_POLICY = Policy((), "", "monday", "allow", 0, "", ())
+_DEFAULT_WARN_AT = (0.8,)
+
+
+class Layer(NamedTuple):
+    """One config file and the authority it has. The first of a list is the highest."""
+
+    name: str
+    file: str
+
+
+def load_policy(layers: list[Layer], compiled_file: str) -> Policy:
+    """The policy in force: compiled before, or compiled now because a config changed."""
+    prints = [_fingerprint(layer.file) for layer in layers]
+    known = _load_compiled(compiled_file)
+    stamp = [__version__, [list(layer) for layer in layers], prints]
+    if known is not None and known["stamp"] == stamp:
+        return _policy(known)
+    compiled = _compile(layers, known["valid"] if known else {})
+    compiled["stamp"] = stamp
+    _store(compiled_file, compiled)
+    return _policy(compiled)
+
+
+def _fingerprint(path: str) -> list[int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def _load_compiled(path: str) -> dict[str, Any] | None:
+    try:
+        with open(path, "rb") as file:
+            compiled = loads(file.read())
+        _policy(compiled)
+        return compiled if isinstance(compiled["valid"], dict) and compiled["stamp"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _compile(layers: list[Layer], last_valid: dict[str, Any]) -> dict[str, Any]:
+    from budget.rules import read_config  # only when a file changed
+
+    valid: dict[str, Any] = {}
+    problems: list[str] = []
+    for layer in layers:
+        try:
+            settings = read_config(layer.file)
+        except ConfigError as error:
+            settings = last_valid.get(layer.file)
+            kept = "its last valid version stays in force" if settings else "nothing of it holds"
+            problems.append(f"{error} Until it is mended, {kept}.")
+        if settings is not None:
+            valid[layer.file] = settings
+    return {"valid": valid, "problems": problems, **_merged(layers, valid)}
+
+
+def _merged(layers: list[Layer], valid: dict[str, Any]) -> dict[str, Any]:
+    """One policy of all layers: the higher authority's settings, the strictest of the limits."""
+    settings = [(layer, valid[layer.file]) for layer in layers if layer.file in valid]
+
+    def first(key: str, default: object) -> object:
+        return next((each[key] for _, each in settings if key in each), default)
+
+    advice: dict[str, Any] = {}
+    rows: dict[tuple[str, str, str, str], list[Any]] = {}
+    for layer, each in settings:
+        advice = {**each["advice"], **advice}
+        for name, table in each["budgets"].items():
+            for unit in (unit for unit in UNITS if unit in table):
+                row = _row(layer, name, table, unit)
+                # Limits that differ in what they do are both kept: neither is the stricter one.
+                same = (name, table["per"], unit, table.get("on_exceed", "block"))
+                if same not in rows or table[unit] < rows[same][3]:
+                    rows[same] = row
+    blocks = any(each.get("on_error") == "block" for _, each in settings)
+    return {
+        "timezone": first("timezone", ""),
+        "week_starts": first("week_starts", "monday"),
+        "on_error": "block" if blocks else "allow",
+        "advise_context_tokens": advice.get("context_tokens", 0),
+        "focus": advice.get("focus", ""),
+        "budgets": list(rows.values()),
+    }
+
+
+def _row(layer: Layer, name: str, table: dict[str, Any], unit: str) -> list[Any]:
+    return [
+        name,
+        table["per"],
+        unit,
+        table[unit],
+        list(table.get("warn_at", _DEFAULT_WARN_AT)),
+        table.get("on_exceed", "block"),
+        table.get("message", ""),
+        [layer.name, layer.file, f"budgets.{name}"],
+    ]
+
+
+def _policy(compiled: dict[str, Any]) -> Policy:
+    return Policy(
+        budgets=tuple(
+            Budget(name, per, unit, limit, tuple(marks), on_exceed, message, Source(*source))
+            for name, per, unit, limit, marks, on_exceed, message, source in compiled["budgets"]
+        ),
+        timezone=compiled["timezone"],
+        week_starts=compiled["week_starts"],
+        on_error=compiled["on_error"],
+        advise_context_tokens=compiled["advise_context_tokens"],
+        focus=compiled["focus"],
+        problems=tuple(compiled["problems"]),
+    )
+
+
+def _store(path: str, compiled: dict[str, Any]) -> None:
+    """Replaces the file at once. Where the folder cannot be written, the next hook compiles again."""
+    temporary = f"{path}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(dumps(compiled))
+        os.replace(temporary, path)
+    except OSError:
+        return

@@ -1,0 +1,40 @@
+"""Reads what `hooks/sensor.js` reports: the client's own running total, a file per process.
+
+The client writes a file of a few dozen bytes after each model request, before the hooks of that
+step start. A torn or foreign file is passed over: the next report replaces it.
+"""
+
+import os
+from json import loads
+
+from budget.model import PICO, ClientTotal
+
+_LARGEST = 65_536
+
+
+def client_totals(folder: str, session_id: str) -> list[ClientTotal]:
+    """The reports on one session; empty without a sensor."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+    except OSError:
+        return []
+    return [total for name in names if (total := _read(os.path.join(folder, name), session_id))]
+
+
+def _read(path: str, session_id: str) -> ClientTotal | None:
+    try:
+        with open(path, "rb") as file:
+            report = loads(file.read(_LARGEST))
+        base, total = _picousd(report["base_usd"]), _picousd(report["usd"])
+        since = int(report["since_ms"])
+        if report["session"] != session_id or total < base or since < 0:
+            return None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    return ClientTotal(session_id, os.path.basename(path)[:100], since, base, total)
+
+
+def _picousd(usd: object) -> int:
+    if not isinstance(usd, int | float) or not 0 <= usd < 10**6:
+        raise ValueError("not an amount")
+    return round(usd * PICO)

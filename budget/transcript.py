@@ -1,0 +1,311 @@
+"""Reads steps from a transcript: from a byte cursor, in bounded memory, whatever the file holds.
+
+Source of the format: Claude Code 2.1.330, measured 2026-11-23. A step is one API response; it is
+written as several lines (one per content block) with one `message.id` and one `usage`. Older
+clients write a placeholder usage first and raise it later, so a step may be yielded more than
+once; `Usage.highest` joins them. Most bytes are lines without usage: they are never parsed.
+"""
+
+import os
+import stat
+from binascii import crc32
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from json import loads
+from typing import BinaryIO, NamedTuple
+
+from budget.errors import InputError
+from budget.model import MAX_TOKENS, Step, Usage
+
+CHUNK = 4 * 1024 * 1024
+MAX_LINE = 16 * 1024 * 1024
+_HEAD = 256
+
+
+class Cursor(NamedTuple):
+    """How far a file was read, and how to know that it is still the same file."""
+
+    device: int = -1
+    inode: int = -1
+    size: int = -1
+    mtime_ns: int = -1
+    offset: int = 0
+    """Of the first byte after the last whole line that was read."""
+    head: str = ""
+    """Length and checksum of the first bytes."""
+    prompt_id: str = ""
+    """The prompt that was being answered there."""
+    tool_use_ids: str = ""
+    """The tool calls of the last step, separated by spaces."""
+
+
+class Batch(NamedTuple):
+    """What one stretch of a file holds. Booking the steps and the cursor together is atomic."""
+
+    steps: list[Step]
+    cursor: Cursor
+    bad_lines: int
+    """Whole lines that should carry a step and could not be read."""
+
+
+class Place(NamedTuple):
+    """What the steps of a file have in common."""
+
+    path: str
+    session_id: str
+    agent: str = "main"
+    agent_id: str = ""
+
+
+def places(transcript: str, session_id: str) -> Iterator[Place]:
+    """The main transcript and every file of its subagents, nested ones included.
+
+    The files of subagents lie below `<transcript without .jsonl>/subagents/`; what kind of agent
+    wrote one stands in the `.meta.json` beside it.
+    """
+    yield Place(transcript, session_id)
+    yield from _agent_places(
+        os.path.join(transcript.removesuffix(".jsonl"), "subagents"), session_id
+    )
+
+
+def _agent_places(folder: str, session_id: str, depth: int = 0) -> Iterator[Place]:
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            if depth < 4:
+                yield from _agent_places(entry.path, session_id, depth + 1)
+        elif entry.name.startswith("agent-") and entry.name.endswith(".jsonl"):
+            agent_id = entry.name[len("agent-") : -len(".jsonl")]
+            yield Place(entry.path, session_id, agent="", agent_id=agent_id)
+
+
+def agent_type(place: Place) -> str:
+    """The type of the agent that writes the file; `subagent` where nothing says it."""
+    if place.agent:
+        return place.agent
+    try:
+        with _open_regular(place.path.removesuffix(".jsonl") + ".meta.json") as file:
+            kind = loads(file.read(65_536)).get("agentType")
+    except (OSError, InputError, ValueError, AttributeError, RecursionError):
+        kind = None
+    return clean(kind) or "subagent"
+
+
+def changed(place: Place, cursor: Cursor) -> bool:
+    """Whether the file may hold something the cursor has not seen."""
+    try:
+        status = os.stat(place.path)
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) != cursor[:4]
+
+
+def read(place: Place, cursor: Cursor) -> Iterator[Batch]:
+    """Yields what was appended since `cursor`, a batch per chunk of the file.
+
+    A last line without its newline waits for the next call. A file that shrank, was replaced or
+    was rewritten is read from its start: its steps keep their message ids, so booking them again
+    changes nothing. Raises `InputError` for what is not a regular file, `OSError` otherwise.
+    """
+    with _open_regular(place.path) as file:
+        status = os.fstat(file.fileno())
+        if not _continues(file, status, cursor):
+            cursor = Cursor()
+        head = _head(file, _HEAD)
+        agent = agent_type(place)
+        file.seek(cursor.offset)
+        offset, prompt_id, tool_use_ids = cursor.offset, cursor.prompt_id, cursor.tool_use_ids
+        rest, done, bad_long = b"", False, 0
+        while not done:
+            block = file.read(CHUNK)
+            rest += block
+            done = not block
+            end = rest.rfind(b"\n") + 1
+            bad_lines, bad_long = bad_long, 0
+            steps: list[Step] = []
+            parsed = 0
+            for start, stop in _usage_lines(rest, end):
+                prompt_id = _last_prompt(rest, parsed, start) or prompt_id
+                parsed = stop
+                try:
+                    found = _step(loads(rest[start:stop]), place, agent, prompt_id)
+                except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                    bad_lines += 1
+                    continue
+                if found is not None:
+                    step, tools = found
+                    same_step = bool(steps) and steps[-1].message_id == step.message_id
+                    tool_use_ids = f"{tool_use_ids} {tools}".strip() if same_step else tools
+                    steps.append(step)
+            prompt_id = _last_prompt(rest, parsed, end) or prompt_id
+            offset += end
+            rest = rest[end:]
+            if len(rest) > MAX_LINE:
+                length, bad_long = _skip_line(file, rest)
+                offset += length
+                rest = b""
+                done = not length  # still being written: its end comes with a later call
+            seen = (status.st_size, status.st_mtime_ns) if done else (-1, -1)
+            yield Batch(
+                steps,
+                Cursor(status.st_dev, status.st_ino, *seen, offset, head, prompt_id, tool_use_ids),
+                bad_lines,
+            )
+
+
+def _open_regular(path: str) -> BinaryIO:
+    # Without O_NONBLOCK, opening a FIFO would wait for a writer.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    fd = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise InputError(f"{clean(path, 300)} is not a regular file: it was not read.")
+    return open(fd, "rb", buffering=0)
+
+
+def _head(file: BinaryIO, length: int) -> str:
+    file.seek(0)
+    head = file.read(length)
+    return f"{len(head)}:{crc32(head):08x}"
+
+
+def _continues(file: BinaryIO, status: os.stat_result, cursor: Cursor) -> bool:
+    if (status.st_dev, status.st_ino) != cursor[:2] or status.st_size < cursor.offset:
+        return False
+    length = int(cursor.head.partition(":")[0] or 0)
+    if _head(file, length) != cursor.head:
+        return False
+    if cursor.offset == 0:
+        return True
+    file.seek(cursor.offset - 1)
+    return file.read(1) == b"\n"
+
+
+def _usage_lines(data: bytes, end: int) -> Iterator[tuple[int, int]]:
+    """Where the lines of `data[:end]` that name a usage start and end."""
+    done = 0
+    while (at := data.find(b'"usage"', done, end)) != -1:
+        start = data.rfind(b"\n", done, at) + 1 or done
+        stop = data.find(b"\n", at)
+        yield start, stop
+        done = stop + 1
+
+
+def _last_prompt(data: bytes, start: int, end: int) -> str:
+    mark = b'"promptId":"'
+    at = data.rfind(mark, start, end)
+    if at == -1:
+        return ""
+    at += len(mark)
+    return clean(data[at : data.find(b'"', at, at + 100)].decode("utf-8", "replace"))
+
+
+def _skip_line(file: BinaryIO, seen: bytes) -> tuple[int, int]:
+    """Passes over a line too long to hold: its length and 1 if it told of a usage, else 0.
+
+    The length is 0 while the line is unfinished.
+    """
+    length, told = len(seen), b'"usage"' in seen
+    edge = seen[-16:]
+    while block := file.read(CHUNK):
+        newline = block.find(b"\n")
+        piece = block if newline == -1 else block[: newline + 1]
+        told = told or b'"usage"' in edge + piece
+        edge = piece[-16:]
+        length += len(piece)
+        if newline != -1:
+            file.seek(newline + 1 - len(block), os.SEEK_CUR)
+            return length, int(told)
+    return 0, 0
+
+
+def _step(
+    line: dict[str, object], place: Place, agent: str, prompt_id: str
+) -> tuple[Step, str] | None:
+    """The step a line tells of and its tool calls; None for a line that is no API response.
+
+    Raises `ValueError`, `TypeError`, `KeyError` or `AttributeError` for a damaged one.
+    """
+    if line.get("type") != "assistant":
+        return None
+    message = line["message"]
+    if not isinstance(message, dict):
+        raise TypeError("message")
+    model = clean(message.get("model"))
+    if model == "<synthetic>" or message.get("usage") is None:
+        return None  # the client's own words (an API error, an interruption): nothing was used
+    message_id = clean(message.get("id")) or clean(line.get("requestId")) or clean(line["uuid"])
+    if not message_id:
+        raise ValueError("no message id")
+    raw = message["usage"]
+    content = message.get("content")
+    tools = [
+        clean(block.get("id"))
+        for block in (content if isinstance(content, list) else ())
+        if isinstance(block, dict) and block.get("type") == "tool_use"
+    ]
+    step = Step(
+        message_id=message_id,
+        session_id=place.session_id,
+        agent=agent,
+        agent_id=place.agent_id,
+        prompt_id=prompt_id,
+        branch=clean(line.get("gitBranch")),
+        model=model,
+        at_ms=_milliseconds(line["timestamp"]),
+        usage=_usage(raw),
+        speed=clean(raw.get("speed")),
+        geo=clean(raw.get("inference_geo")),
+        tier=clean(raw.get("service_tier")),
+    )
+    return step, " ".join(tools)
+
+
+def _usage(raw: dict[str, object]) -> Usage:
+    split = raw.get("cache_creation")
+    write = _count(raw.get("cache_creation_input_tokens"))
+    write_5m = write_1h = 0
+    if isinstance(split, dict):
+        write_5m = _count(split.get("ephemeral_5m_input_tokens"))
+        write_1h = _count(split.get("ephemeral_1h_input_tokens"))
+    # What the split does not tell is a 5-minute write, as the client prices it.
+    write_5m += max(0, write - write_5m - write_1h)
+    tools = raw.get("server_tool_use")
+    return Usage(
+        input_tokens=_count(raw.get("input_tokens")),
+        output_tokens=_count(raw.get("output_tokens")),
+        cache_read_tokens=_count(raw.get("cache_read_input_tokens")),
+        cache_write_5m_tokens=write_5m,
+        cache_write_1h_tokens=write_1h,
+        web_searches=_count(tools.get("web_search_requests")) if isinstance(tools, dict) else 0,
+    )
+
+
+def _count(value: object) -> int:
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_TOKENS:
+        raise ValueError("not a count")
+    return value
+
+
+def _milliseconds(timestamp: object) -> int:
+    if not isinstance(timestamp, str):
+        raise TypeError("timestamp")
+    moment = datetime.fromisoformat(timestamp)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)
+
+
+def clean(value: object, limit: int = 200) -> str:
+    """Outside text made safe to store and to print: one line, no control characters, bounded."""
+    if not isinstance(value, str):
+        return ""
+    text = value[:limit].encode("utf-8", "replace").decode("utf-8", "replace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

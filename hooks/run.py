@@ -1,0 +1,28 @@
+"""Started by the client for each event: finds the package beside it and calls budget.hook.
+
+It has to be understood by any Python, so that an old one can be told apart from a broken install.
+"""
+
+import json
+import os
+import sys
+
+
+def run():
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if sys.version_info < (3, 11):
+        message = (
+            "budget: nothing is counted or stopped. It needs Python 3.11 or newer, and `python3`"
+            " is %d.%d. Install a newer one, or `pip install codebudget` with it and run"
+            " `budget install`." % sys.version_info[:2]
+        )
+        if json.loads(sys.stdin.read()).get("hook_event_name") == "SessionStart":
+            print(json.dumps({"systemMessage": message}))
+        return
+    sys.path.insert(0, root)
+    from budget.hook import main
+
+    main(sys.argv[2:])
+
+
+run()

@@ -1,0 +1,71 @@
+// Reports the client's own running total for the session, and decides nothing.
+//
+// After each model request, subagents' included, and whenever the client has measured the session
+// anew (a compaction, a title), the total goes into a small file of the state folder:
+//   <state folder>/client/<session id>/<this process>.json
+// The client awaits it, so the figure is there before the step's hooks start. The rule for the
+// state folder is that of budget/paths.py.
+
+const instance = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 10)}`;
+let session = null; // what this process counted from, in the session it is in
+
+async function stateFolder($) {
+  const chosen = await $.env.get("BUDGET_HOME");
+  if (chosen) return chosen;
+  const windows = await $.env.get("LOCALAPPDATA");
+  if (windows) return `${windows}\\codebudget`;
+  const home = await $.env.get("HOME");
+  if (home.startsWith("/Users/")) return `${home}/Library/Application Support/codebudget`;
+  return `${(await $.env.get("XDG_DATA_HOME")) || `${home}/.local/share`}/codebudget`;
+}
+
+async function report($) {
+  try {
+    const id = await $.session.id();
+    const usage = await $.session.usage();
+    const usd = usage.cost.usd;
+    if (session === null || session.id !== id) {
+      session = { id, base_usd: usd, since_ms: Date.now(), reported: usd };
+    }
+    if (usd < session.reported) return; // agents in parallel: a newer figure is already written
+    session.reported = usd;
+    const name = id.replace(/[^A-Za-z0-9_-]/g, "-").slice(0, 100);
+    const facts = {
+      session: id,
+      since_ms: session.since_ms,
+      base_usd: session.base_usd,
+      usd,
+      context: usage.context,
+      rate_limits: usage.rateLimits,
+      at_ms: Date.now(),
+    };
+    await $.fs.write(
+      `${await stateFolder($)}/client/${name}/${instance}.json`,
+      JSON.stringify(facts),
+    );
+  } catch (error) {
+    console.error(`the client's total was not reported: ${error}`);
+  }
+}
+
+export function register(on) {
+  on("session.start", async ($, e, next) => {
+    await report($);
+    return next(e);
+  });
+  on("turn.step", async function* ($, e, next) {
+    if (session === null || session.id !== (await $.session.id())) await report($);
+    const result = yield* next(e);
+    await report($);
+    return result;
+  });
+  on("session.compact", async ($, e, next) => {
+    const result = await next(e);
+    await report($);
+    return result;
+  });
+  on("session.measure", async ($, e, next) => {
+    await report($);
+    return next(e);
+  });
+}
