@@ -155,13 +155,23 @@ def _moment(event: Event, env: paths.Env, now_ms: int) -> pipeline.Moment:
 
 
 def _session_start(setting: Setting, decision: Decision) -> Answer:
-    if not decision.verdicts:
-        return {}
+    from budget import environment  # only here: once a session
+
+    answer: Answer = {}
+    if decision.verdicts:
+        _say(answer, _standing(setting, decision))
+    notice = environment.notice(setting.env, setting.now_ms / 1000)
+    if notice:
+        _say(answer, notice)
+    return answer
+
+
+def _standing(setting: Setting, decision: Decision) -> str:
     line = messages.session_line(decision.verdicts, setting.policy, setting.now_ms)
     if decision.blocking:
         stop = messages.stop(decision.blocking, setting.policy, setting.now_ms)
         line = f"{line}\n{stop}"
-    return {"systemMessage": line}
+    return line
 
 
 def _prompt(setting: Setting, decision: Decision) -> Answer:
@@ -343,28 +353,10 @@ def _first_failure(text: str, env: paths.Env, event: Event | None) -> bool:
 
 
 def _logged(error: Exception, env: paths.Env, context: Mapping[str, Any]) -> str:
-    """Writes a paste-ready report (no prompt, no paths of the project) and names it."""
-    import platform
-    import traceback
-
-    from budget import __version__
+    from budget.bug_report import log_bug  # only when there is one
 
     event: Event | None = context.get("event")
-    report = (
-        f"--- budget {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
-        f"event {event.name if event else 'unknown'}, {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}\n"
-        f"{''.join(traceback.format_exception(error))}\n"
-    )
-    path = paths.log_file(env)
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        if os.path.exists(path) and os.path.getsize(path) > 1024 * 1024:
-            os.replace(path, path + ".old")
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(report)
-    except OSError:
-        return f"This is a bug in budget ({type(error).__name__}), and its log cannot be written."
-    return f"This is a bug in budget ({type(error).__name__}); {path} has what to report."
+    return log_bug(error, env, event.name if event else "hook input")
 
 
 def _reply(answer: Answer) -> None:

@@ -23,11 +23,16 @@ _PERIOD_WORDS = {
 }
 
 
-def money(picousd: int) -> str:
-    """Dollars for people: two decimals where that is exact, else four, six for tiny amounts."""
+def money(picousd: int, digits: int = 0) -> str:
+    """Dollars for people: as many decimals as it takes, from two to six."""
+    return f"${picousd / PICO:.{digits or _digits(picousd)}f}"
+
+
+def _digits(picousd: int) -> int:
     micro = picousd // 10**6
-    digits = 2 if micro % 10_000 == 0 else 4 if micro >= 1_000 else 6
-    return f"${micro / 10**6:.{digits}f}"
+    if micro % 10_000 == 0:
+        return 2
+    return 4 if micro >= 1_000 or micro % 100 == 0 else 6
 
 
 def usd6(picousd: int) -> str:
@@ -42,9 +47,11 @@ def amount(value: int, unit: str) -> str:
 
 def spent_of(verdict: Verdict) -> str:
     """`$0.0120 of $0.0100` or `1,200 of 1,000 tokens`."""
-    unit = verdict.budget.unit
-    numbers = f"{amount(verdict.spent, unit)} of {amount(verdict.budget.limit, unit)}"
-    return numbers if unit == "usd" else f"{numbers} {_UNIT_WORDS[unit]}"
+    unit, limit = verdict.budget.unit, verdict.budget.limit
+    if unit == "usd":
+        digits = max(_digits(verdict.spent), _digits(limit))
+        return f"{money(verdict.spent, digits)} of {money(limit, digits)}"
+    return f"{verdict.spent:,} of {limit:,} {_UNIT_WORDS[unit]}"
 
 
 def period(per: str) -> str:

@@ -11,7 +11,7 @@ from budget import paths, sensor
 from budget.errors import InputError
 from budget.evaluate import Decision, spent
 from budget.ledger import Ledger
-from budget.model import Policy, Verdict
+from budget.model import Budget, Policy, Verdict, Window
 from budget.policy import Layer
 from budget.pricing import Table, load_table
 from budget.transcript import Batch, Cursor, Place, changed, places, read
@@ -65,12 +65,16 @@ def step(
 
 def judge(policy: Policy, ledger: Ledger, session_id: str, now_ms: int) -> Decision:
     """How every budget stands now."""
-    tz = zone(policy.timezone)
     verdicts = []
     for budget in policy.budgets:
-        span = window(budget.per, now_ms, session_id, tz, policy.week_starts)
+        span = budget_window(policy, budget, session_id, now_ms)
         verdicts.append(Verdict(budget, span, spent(budget, ledger.spend(span))))
     return Decision(tuple(verdicts))
+
+
+def budget_window(policy: Policy, budget: Budget, session_id: str, now_ms: int) -> Window:
+    """The window a budget counts over at a moment."""
+    return window(budget.per, now_ms, session_id, zone(policy.timezone), policy.week_starts)
 
 
 def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Reading:

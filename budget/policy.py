@@ -66,7 +66,7 @@ def _compile(layers: list[Layer], last_valid: dict[str, Any]) -> dict[str, Any]:
         except ConfigError as error:
             settings = last_valid.get(layer.file)
             kept = "its last valid version stays in force" if settings else "nothing of it holds"
-            problems.append(f"{error} Until it is mended, {kept}.")
+            problems.append(f"{error}\nUntil this is mended, {kept}.")
         if settings is not None:
             valid[layer.file] = settings
     return {"valid": valid, "problems": problems, **_merged(layers, valid)}
@@ -130,7 +130,7 @@ def _policy(compiled: dict[str, Any]) -> Policy:
 
 
 def _store(path: str, compiled: dict[str, Any]) -> None:
-    """Replaces the file at once. Where the folder cannot be written, the next hook compiles again."""
+    """Replaces the file at once. Where it cannot be written, the next hook compiles again."""
     temporary = f"{path}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)

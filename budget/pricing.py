@@ -54,10 +54,10 @@ def resolve(model: str, table: Table) -> str | None:
         return None
     name = _BEDROCK_VERSION.sub("", name[at:])
     short = _DATE.sub("", name)
-    for candidate in (name, short, short.removesuffix("-latest")):
-        candidate = table.aliases.get(candidate, candidate)
-        if candidate in table.models:
-            return candidate
+    for spelling in (name, short, short.removesuffix("-latest")):
+        canonical = table.aliases.get(spelling, spelling)
+        if canonical in table.models:
+            return canonical
     return None
 
 

@@ -1,9 +1,8 @@
 """The rules of a config file: which keys there are, and which values they may have.
 
 This is the one place that decides whether a config is valid, and it needs the standard library
-only: a budget must hold in the first minute of a plugin, without a package installed. `config.py`
-describes the same keys to people and editors (all errors at once, a JSON Schema); a test keeps
-the two in step. Hooks import this module only when a config changed.
+only: a budget must hold in the first minute of a plugin, without a package installed. Hooks
+import this module only when a config changed.
 """
 
 import os
@@ -29,7 +28,7 @@ class Problem(NamedTuple):
     got: str
 
 
-class _Invalid(Exception):
+class _InvalidError(Exception):
     def __init__(self, path: tuple[str, ...], expected: str, got: object) -> None:
         super().__init__(path)
         self.problem = Problem(path, expected, _show(got))
@@ -50,7 +49,7 @@ Check = Callable[[tuple[str, ...], Any], Any]
 def _choice(*allowed: str) -> Check:
     def check(path: tuple[str, ...], value: Any) -> str:
         if value not in allowed or not isinstance(value, str):
-            raise _Invalid(path, " or ".join(f'"{word}"' for word in allowed), value)
+            raise _InvalidError(path, " or ".join(f'"{word}"' for word in allowed), value)
         return value
 
     return check
@@ -59,7 +58,7 @@ def _choice(*allowed: str) -> Check:
 def _text(limit: int) -> Check:
     def check(path: tuple[str, ...], value: Any) -> str:
         if not isinstance(value, str) or len(value) > limit or not value.isprintable():
-            raise _Invalid(path, f"text on one line, at most {limit} characters", value)
+            raise _InvalidError(path, f"text on one line, at most {limit} characters", value)
         return value
 
     return check
@@ -69,7 +68,7 @@ def _usd(path: tuple[str, ...], value: Any) -> int:
     """Picodollars. TOML floats are exact to far below a micro-dollar in the allowed range."""
     good = isinstance(value, int | float) and not isinstance(value, bool)
     if not good or not 0 <= value <= _MAX_USD:
-        raise _Invalid(path, f"US dollars from 0 to {_MAX_USD}", value)
+        raise _InvalidError(path, f"US dollars from 0 to {_MAX_USD}", value)
     micro_usd: int = round(value * 10**6)
     return micro_usd * (PICO // 10**6)
 
@@ -77,19 +76,21 @@ def _usd(path: tuple[str, ...], value: Any) -> int:
 def _count(path: tuple[str, ...], value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT:
         return value
-    raise _Invalid(path, "a whole number, 0 or more", value)
+    raise _InvalidError(path, "a whole number, 0 or more", value)
 
 
 def _period(path: tuple[str, ...], value: Any) -> str:
     if not isinstance(value, str) or not is_period(value):
         expected = "session, hour, day, week, month, total or a rolling time such as rolling 5h"
-        raise _Invalid(path, f"{expected} (m, h or d)", value)
+        raise _InvalidError(path, f"{expected} (m, h or d)", value)
     return value
 
 
 def _marks(path: tuple[str, ...], value: Any) -> tuple[float, ...]:
     if not isinstance(value, list) or len(value) > 20 or not all(map(_is_mark, value)):
-        raise _Invalid(path, "a list of fractions above 0 and below 1, such as [0.5, 0.8]", value)
+        raise _InvalidError(
+            path, "a list of fractions above 0 and below 1, such as [0.5, 0.8]", value
+        )
     return tuple(sorted(float(mark) for mark in value))
 
 
@@ -99,7 +100,7 @@ def _is_mark(value: Any) -> bool:
 
 def _version(path: tuple[str, ...], value: Any) -> int:
     if value != 1 or isinstance(value, bool):
-        raise _Invalid(path, "1, the version of the format", value)
+        raise _InvalidError(path, "1, the version of the format", value)
     return 1
 
 
@@ -109,7 +110,7 @@ def _timezone(path: tuple[str, ...], value: Any) -> str:
             raise ValueError("not a name")
         zone(value)
     except ValueError:
-        raise _Invalid(path, 'a time zone such as "Europe/Berlin"', value) from None
+        raise _InvalidError(path, 'a time zone such as "Europe/Berlin"', value) from None
     return value
 
 
@@ -131,64 +132,75 @@ BUDGET_KEYS: dict[str, Check] = {
 }
 ADVICE_KEYS: dict[str, Check] = {"context_tokens": _count, "focus": _text(500)}
 TABLES = ("budgets", "advice")
+UNKNOWN_KEY = "an unknown key"
 
 
-def check_file(raw: Mapping[str, Any]) -> Problem | None:
-    """The first thing that is wrong with a parsed config, or None."""
-    try:
-        _settings(raw)
-    except _Invalid as invalid:
-        return invalid.problem
-    return None
-
-
-def _settings(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A parsed file as plain values: JSON-ready, every one checked."""
+def checked(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """A parsed file as plain values, JSON-ready, and everything that is wrong with it."""
+    found: list[Problem] = []
     if "version" not in raw:
-        raise _Invalid(("version",), "1, the version of the format", "nothing")
+        found.append(Problem(("version",), "1, the version of the format", "nothing"))
     top = {key: value for key, value in raw.items() if key not in TABLES}
-    settings = _table((), top, FILE_KEYS, TABLES)
-    settings["advice"] = _table(("advice",), raw.get("advice", {}), ADVICE_KEYS)
+    settings = _table((), top, FILE_KEYS, found, TABLES)
+    settings["advice"] = _table(("advice",), raw.get("advice", {}), ADVICE_KEYS, found)
     budgets = raw.get("budgets", {})
     if not isinstance(budgets, dict):
-        raise _Invalid(("budgets",), "a table for each budget, such as [budgets.day]", budgets)
-    settings["budgets"] = {name: _budget(name, table) for name, table in budgets.items()}
-    return settings
+        expected = "a table for each budget, such as [budgets.day]"
+        found.append(Problem(("budgets",), expected, _show(budgets)))
+        budgets = {}
+    settings["budgets"] = {name: _budget(name, table, found) for name, table in budgets.items()}
+    return settings, found
 
 
 def _table(
-    path: tuple[str, ...], table: Any, keys: Mapping[str, Check], also: tuple[str, ...] = ()
+    path: tuple[str, ...],
+    table: Any,
+    keys: Mapping[str, Check],
+    found: list[Problem],
+    also: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     if not isinstance(table, dict):
-        raise _Invalid(path, "a table", table)
-    for key in table:
+        found.append(Problem(path, "a table", _show(table)))
+        return {}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
         if key not in keys:
-            raise _Invalid((*path, key), "one of " + ", ".join([*keys, *also]), "an unknown key")
-    return {key: keys[key]((*path, key), value) for key, value in table.items()}
+            known = "one of " + ", ".join([*keys, *also])
+            found.append(Problem((*path, key), known, UNKNOWN_KEY))
+            continue
+        try:
+            values[key] = keys[key]((*path, key), value)
+        except _InvalidError as invalid:
+            found.append(invalid.problem)
+    return values
 
 
-def _budget(name: str, table: Any) -> dict[str, Any]:
+def _budget(name: str, table: Any, found: list[Problem]) -> dict[str, Any]:
     path = ("budgets", name)
     if not name.isprintable() or not 0 < len(name) <= 60:
-        raise _Invalid(path, "a name of at most 60 characters", name)
-    budget = _table(path, table, BUDGET_KEYS)
-    if "per" not in budget:
-        raise _Invalid((*path, "per"), "what it counts over: session, day, month, ...", "nothing")
-    if not any(unit in budget for unit in UNITS):
-        raise _Invalid(path, "a limit: one of " + ", ".join(UNITS), "none")
+        found.append(Problem(path, "a name of at most 60 characters", _show(name)))
+    budget = _table(path, table, BUDGET_KEYS, found)
+    if isinstance(table, dict) and "per" not in table:
+        expected = "what it counts over: session, day, month, ..."
+        found.append(Problem((*path, "per"), expected, "nothing"))
+    if isinstance(table, dict) and not any(unit in table for unit in UNITS):
+        found.append(Problem(path, "a limit: one of " + ", ".join(UNITS), "none"))
     return budget
 
 
 def read_config(path: str) -> dict[str, Any] | None:
-    """The settings of one file; None when there is none. Raises `ConfigError`, with the line."""
-    raw = parse(path)
-    if raw is None:
+    """The settings of one file; None when there is none.
+
+    Raises `ConfigError` with every problem of the file, a sentence each.
+    """
+    parsed = parse(path)
+    if parsed is None:
         return None
-    table, text = raw
-    try:
-        return _settings(table)
-    except _Invalid as invalid:
-        raise ConfigError(explain(path, text, invalid.problem)) from None
+    table, text = parsed
+    settings, found = checked(table)
+    if found:
+        raise ConfigError("\n".join(explain(path, text, problem) for problem in found))
+    return settings
 
 
 def parse(path: str) -> tuple[dict[str, Any], str] | None:
@@ -243,7 +255,7 @@ def _line_of(text: str, path: tuple[str, ...]) -> int:
 
 
 def _nearest(problem: Problem) -> str:
-    if problem.got != "an unknown key":
+    if problem.got != UNKNOWN_KEY:
         return ""
     from difflib import get_close_matches
 

@@ -79,7 +79,7 @@ def _local(at_ms: int, tz: tzinfo | None) -> datetime:
 
 
 def _dates(per: str, local: datetime, week_starts: str) -> tuple[datetime, datetime]:
-    day = datetime(local.year, local.month, local.day)
+    day = datetime(local.year, local.month, local.day)  # noqa: DTZ001 - a date of the wall clock
     if per == "day":
         return day, day + timedelta(days=1)
     if per == "week":

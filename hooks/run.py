@@ -19,7 +19,7 @@ def run():
         if json.loads(sys.stdin.read()).get("hook_event_name") == "SessionStart":
             print(json.dumps({"systemMessage": message}))
         return
-    sys.path.insert(0, root)
+    sys.path.append(root)
     from budget.hook import main
 
     main(sys.argv[2:])

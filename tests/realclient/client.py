@@ -47,9 +47,9 @@ class Home:
     """A temporary home and project folder for one or more runs of the client.
 
     ``root/home`` is ``HOME``, ``root/project`` the trusted project, ``root/state`` the
-    ``BUDGET_HOME``, ``root/tmp`` where the client puts its sockets and its agents' output. Seeded so
-    that neither form of the client asks anything at the start. With ``root`` given the folder is the
-    caller's to remove; else it is a new temporary one, removed at the end of the ``with`` block.
+    ``BUDGET_HOME``, ``root/tmp`` where the client puts its sockets and its agents' output. Seeded
+    so that neither form of the client asks anything at the start. With ``root`` given the folder is
+    the caller's to remove; else it is a new temporary one, removed at the end of the block.
     """
 
     def __init__(
@@ -246,9 +246,9 @@ def run_headless(
 ) -> Result:
     """One ``claude -p`` in the home's project, to its end.
 
-    ``env`` replaces the environment (see ``Home.env``), ``cwd`` the project folder. ``settings`` are
-    a mapping or a file. With ``debug`` the client's log is kept at ``Result.debug_log``. TimeoutError,
-    with the output so far, when it does not end; its whole process group is killed then.
+    ``env`` replaces the environment (see ``Home.env``), ``cwd`` the project folder. ``settings``
+    are a mapping or a file. With ``debug`` the client's log is kept at ``Result.debug_log``.
+    TimeoutError, with the output so far, when it does not end; its process group is killed then.
     """
     argv = client_argv(plugin_dir=plugin_dir, settings=settings, model=model, args=args)
     argv += ["--print", "--output-format", output]

@@ -75,7 +75,7 @@ def spawn_agents(
 
 
 def summary(usage: Usage = NO_USAGE) -> Script:
-    """Answers a compaction; the summary keeps the conversation's marker, to be known by it still."""
+    """Answers a compaction; the summary keeps the conversation's marker."""
 
     def script(request: Request) -> Answer:
         kept = f" [[{request.marker}]]" if request.marker else ""

@@ -56,7 +56,7 @@ class Stub:
 
     ``script`` answers conversation steps; ``compaction`` and ``background`` answer the other two
     kinds, by default with no usage, so that totals are the steps' alone. An exception in a script
-    becomes an HTTP 400, which the client does not retry, and is raised again at the end of the block.
+    becomes an HTTP 400, which the client does not retry, and is raised at the end of the block.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Stub:
         request = self._record(headers, body)
         try:
             answer = self._scripts[request.kind](request)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test is told
+        except Exception as error:
             self.fail(error)
             answer = Answer(http_status=400, text=f"the stub's script failed: {error!r}")
         failed = answer.http_status >= 400
@@ -216,5 +216,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(payload)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Silent: what was asked is in ``Stub.requests``."""

@@ -32,8 +32,8 @@ def have_tmux() -> bool:
 class Terminal:
     """Runs ``argv`` in a detached 120x40 terminal until the ``with`` block ends.
 
-    The program sees ``env`` and nothing else, apart from what tmux adds (TERM, TMUX). Its last screen
-    stays readable after it has ended. RuntimeError, with tmux's words, when tmux refuses.
+    The program sees ``env`` and nothing else, apart from what tmux adds (TERM, TMUX). Its last
+    screen stays readable after it has ended. RuntimeError, with tmux's words, when tmux refuses.
     """
 
     def __init__(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
@@ -173,9 +173,9 @@ def open_client(
 ) -> Terminal:
     """The interactive client in the home's project, ready for input.
 
-    Parameters as in ``run_headless``. The mode is stated because the client's own choice is ``auto``:
-    there a check on Anthropic's servers has to pass every Agent call, and a stub has no such check
-    (2.1.330 asks the person what to do).
+    Parameters as in ``run_headless``. The mode is stated because the client's own choice is
+    ``auto``: there a check on Anthropic's servers has to pass every Agent call, and a stub has no
+    such check (2.1.330 asks the person what to do).
     """
     mode = () if permission_mode is None else ("--permission-mode", permission_mode)
     terminal = Terminal(

@@ -1,0 +1,5 @@
+"""`python -m budget` is the `budget` command."""
+
+from budget.cli import main
+
+main()

@@ -1,0 +1,31 @@
+"""A paste-ready report of a bug: versions and the traceback, no prompt text, no settings."""
+
+import os
+import time
+
+from budget import __version__, paths
+
+_LARGEST_LOG = 1024 * 1024
+
+
+def log_bug(error: Exception, env: paths.Env, where: str) -> str:
+    """Appends the report to the log of the state folder; returns the sentence that names it."""
+    import platform
+    import traceback
+
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    report = (
+        f"--- {at} budget {__version__}, Python {platform.python_version()},"
+        f" {platform.platform()}, at: {where}\n"
+        f"{''.join(traceback.format_exception(error))}\n"
+    )
+    path = paths.log_file(env)
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        if os.path.exists(path) and os.path.getsize(path) > _LARGEST_LOG:
+            os.replace(path, path + ".old")
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(report)
+    except OSError:
+        return f"This is a bug in budget ({type(error).__name__}), and its log cannot be written."
+    return f"This is a bug in budget ({type(error).__name__}); {path} has what to report."

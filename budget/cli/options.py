@@ -1,0 +1,31 @@
+"""Options that several commands share."""
+
+import os
+import time
+from typing import Annotated
+
+import typer
+
+from budget import paths
+from budget.errors import BudgetError
+
+Project = Annotated[
+    str,
+    typer.Option("--project", metavar="DIR", help="A folder of the project; default: this one."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
+
+
+def find(folder: str) -> paths.Project:
+    """The project of a folder. Raises `BudgetError` when there is no such folder."""
+    if not os.path.isdir(folder):
+        raise BudgetError(f"{folder} is not a folder.")
+    return paths.find_project(folder)
+
+
+def environment() -> dict[str, str]:
+    return dict(os.environ)
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)

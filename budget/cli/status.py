@@ -1,0 +1,29 @@
+"""`budget status`: every budget, what is spent and left, and where it is set."""
+
+from typing import Annotated
+
+import typer
+
+from budget.cli import options
+
+
+def status(
+    project: options.Project = ".",
+    json: options.Json = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 when a budget is used up.")
+    ] = False,
+) -> None:
+    """Show every budget: spent, limit, left, when it resets, which file sets it."""
+    from rich.console import Console
+
+    from budget.render import show_status
+    from budget.status import Standing
+
+    standing = Standing(options.environment(), options.find(project), options.now_ms())
+    if json:
+        typer.echo(standing.facts().model_dump_json(indent=2))
+    else:
+        show_status(standing, Console())
+    if check and standing.exceeded:
+        raise typer.Exit(1)

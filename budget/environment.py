@@ -1,0 +1,170 @@
+"""The private environment of a plugin install: the `budget` command with the packages it needs.
+
+A plugin brings no Python packages. Hooks need none; the commands do. So the first SessionStart
+starts `build` in the background: once, under a lock, in the state folder. Until it is done, and
+when it cannot be done, the session goes on and budgets hold. Standard library only.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from json import dumps, loads
+from typing import Any
+
+from budget import __version__, paths
+
+RETRY_AFTER_S = 3600
+_BUILD_TIMEOUT_S = 900
+_DISTRIBUTION = "codebudget"
+
+
+def notice(env: paths.Env, now_s: float) -> str:
+    """Starts the build when it is due. One line for the person, or nothing when all is well."""
+    root = env.get("CLAUDE_PLUGIN_ROOT", "")
+    if not root:
+        return ""
+    state = read_state(env)
+    if state.get("version") == __version__:
+        age = now_s - float(state.get("at", 0))
+        if state.get("status") == "ready" and os.path.exists(state.get("command", "")):
+            return ""
+        if state.get("status") == "failed" and age < RETRY_AFTER_S:
+            return (
+                f"budget: the `budget` command could not be prepared ({state.get('error', '')})."
+                " Budgets hold all the same; it is tried again in an hour, or `pip install"
+                " codebudget` brings it."
+            )
+        if state.get("status") == "building" and age < _BUILD_TIMEOUT_S:
+            return _BEING_PREPARED
+    if not _start(env, root):
+        return ""
+    return _BEING_PREPARED
+
+
+_BEING_PREPARED = (
+    "budget: the `budget` command is being prepared in the background; budgets hold already."
+)
+
+
+def folder(env: paths.Env) -> str:
+    return os.path.join(paths.state_folder(env), "env")
+
+
+def read_state(env: paths.Env) -> dict[str, Any]:
+    """What the last build left: version, status (building, ready, failed), at, command, error."""
+    try:
+        with open(os.path.join(folder(env), "state.json"), "rb") as file:
+            state = loads(file.read(65_536))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _start(env: paths.Env, root: str) -> bool:
+    code = (
+        "import sys; sys.path.append(sys.argv[1]); from budget import environment;"
+        " environment.build(sys.argv[1], sys.argv[2])"
+    )
+    detached: dict[str, Any] = (
+        {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
+        if sys.platform == "win32"
+        else {"start_new_session": True}
+    )
+    try:
+        os.makedirs(folder(env), mode=0o700, exist_ok=True)
+        subprocess.Popen(
+            [sys.executable, "-I", "-c", code, root, folder(env)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **detached,
+        )
+    except OSError:
+        return False
+    return True
+
+
+def build(root: str, target: str) -> None:
+    """Makes the environment, unless another process is at it. Leaves its state in `state.json`."""
+    os.umask(0o077)
+    with _lock(os.path.join(target, "lock")) as mine:
+        if not mine:
+            return
+        command = _installed_command()
+        if command:
+            _write_state(target, status="ready", command=command)
+            return
+        _write_state(target, status="building")
+        try:
+            command = _make(root, os.path.join(target, __version__))
+        except (OSError, subprocess.SubprocessError) as error:
+            _write_state(target, status="failed", error=_reason(error))
+        else:
+            _write_state(target, status="ready", command=command)
+
+
+def _installed_command() -> str:
+    """The command of this version, where this Python has the package installed; else empty."""
+    from importlib import metadata
+
+    try:
+        files = metadata.distribution(_DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return ""
+    command = os.path.join(os.path.dirname(sys.executable), _script_name())
+    return command if files.version == __version__ and os.path.exists(command) else ""
+
+
+def _script_name() -> str:
+    return "budget.exe" if sys.platform == "win32" else "budget"
+
+
+def _make(root: str, place: str) -> str:
+    bin_folder = os.path.join(place, "Scripts" if sys.platform == "win32" else "bin")
+    python = os.path.join(bin_folder, "python.exe" if sys.platform == "win32" else "python")
+    pip = [python, "-I", "-m", "pip", "--disable-pip-version-check", "--retries", "1", "install"]
+    for command in (
+        [sys.executable, "-I", "-m", "venv", "--clear", place],
+        [*pip, "--quiet", "--timeout", "15", root],
+    ):
+        subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S
+        )
+    return os.path.join(bin_folder, _script_name())
+
+
+def _reason(error: Exception) -> str:
+    output = getattr(error, "stderr", None) or str(error)
+    lines = [line.strip() for line in str(output).splitlines() if line.strip()]
+    told = [line for line in lines if "error" in line.lower()] or lines
+    return told[-1][:200] if told else type(error).__name__
+
+
+def _write_state(target: str, **state: str) -> None:
+    path = os.path.join(target, "state.json")
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(dumps({"version": __version__, "at": time.time(), **state}))
+    os.replace(temporary, path)
+
+
+@contextmanager
+def _lock(path: str) -> Iterator[bool]:
+    """Whether this process holds the lock. The operating system frees it with the process."""
+    with open(path, "a+", encoding="utf-8") as file:
+        try:
+            if sys.platform == "win32":
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True

@@ -1,0 +1,94 @@
+"""Tables for people, with rich."""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from budget import messages
+from budget.model import Verdict
+from budget.status import Standing, shown_path
+
+_STYLES = {"ok": "green", "warned": "yellow", "exceeded": "bold red"}
+_STATES = {"ok": "ok", "warned": "warning", "exceeded": "USED UP"}
+
+
+def show_status(standing: Standing, console: Console) -> None:
+    """Every budget as a row, and below them what the project has spent in all."""
+    root = standing.project.root
+    console.print(f"[bold]Budgets[/bold] of {escape(shown_path(root, ''))}")
+    if standing.verdicts:
+        console.print(_budgets(standing))
+    else:
+        console.print(
+            "No budgets are set. [bold]budget init[/bold] writes .claude/budget.toml,"
+            " for example [bold]budget init --session 5 --day 20[/bold]."
+        )
+    total = standing.total
+    unattributed = total.unattributed_picousd
+    console.print(
+        f"In all: {messages.money(total.picousd + unattributed)}, {total.steps:,} steps,"
+        f" {total.tokens:,} tokens"
+        + (f" ({messages.money(unattributed)} unattributed)." if unattributed else "."),
+        highlight=False,
+    )
+    for notice in _notices(standing):
+        console.print(f"[yellow]![/yellow] {escape(notice)}", highlight=False)
+
+
+def _budgets(standing: Standing) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column, justify in (
+        ("budget", "left"),
+        ("per", "left"),
+        ("spent", "right"),
+        ("limit", "right"),
+        ("left", "right"),
+        ("", "left"),
+        ("", "right"),
+        ("state", "left"),
+        ("resets", "left"),
+        ("from", "left"),
+    ):
+        table.add_column(column, justify="right" if justify == "right" else "left")
+    for verdict in standing.verdicts:
+        table.add_row(*_row(verdict, standing))
+    return table
+
+
+def _row(verdict: Verdict, standing: Standing) -> list[str]:
+    budget = verdict.budget
+    style = _STYLES[verdict.state]
+    filled = min(12, int(verdict.fraction * 12))
+    unit = "" if budget.unit == "usd" else " " + budget.unit.replace("_", " ")
+    resets = messages.resets(verdict, standing.policy, standing.now_ms)
+    source = f"{shown_path(budget.source.file, standing.project.worktree)} ({budget.source.layer})"
+    spent, limit = messages.spent_of(verdict).split(" of ")
+    return [
+        escape(budget.name),
+        budget.per,
+        spent,
+        limit.removesuffix(unit) + unit,
+        messages.amount(verdict.left, budget.unit),
+        f"[{style}]{'━' * filled}[/{style}][dim]{'━' * (12 - filled)}[/dim]",
+        messages.percent(verdict),
+        f"[{style}]{_STATES[verdict.state]}[/{style}]",
+        resets,
+        escape(source),
+    ]
+
+
+def _notices(standing: Standing) -> list[str]:
+    notices = list(standing.policy.problems)
+    if standing.total.unpriced_steps:
+        models = ", ".join(standing.unpriced_models)
+        notices.append(
+            f"{standing.total.unpriced_steps} steps of unknown models have no price: {models}."
+            f" Budgets count them at the dearest known rates,"
+            f" {messages.money(standing.total.bound_picousd)} at most."
+        )
+    if standing.bad_lines:
+        notices.append(
+            f"{standing.bad_lines} damaged lines of transcripts could not be counted:"
+            " what is shown may be too low."
+        )
+    return notices

@@ -1,0 +1,192 @@
+"""Hooks and status line in the client's settings.json: merged, backed up, idempotent.
+
+What budget adds is recognised by its own words in the command, so that installing twice changes
+nothing and uninstalling leaves everything else as it was.
+"""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from typing import Any, NamedTuple
+
+from filelock import FileLock
+
+from budget import paths
+from budget.errors import BudgetError
+from budget.hook import AGENT_TOOLS
+
+_MARK = "from budget.hook import main"
+_STATUSLINE_MARK = "from budget.statusline import main"
+# Seconds a hook may take before the client goes on without it.
+_TIMEOUTS = {
+    "SessionStart": 30,
+    "UserPromptSubmit": 15,
+    "PreToolUse": 15,
+    "PostToolBatch": 15,
+    "SubagentStop": 15,
+    "Stop": 15,
+    "PreCompact": 15,
+    "SessionEnd": 2,
+}
+
+
+class Change(NamedTuple):
+    """What was done to a settings file."""
+
+    file: str
+    changed: bool
+    backup: str
+    """Empty when there was nothing to keep."""
+    statusline: str
+    """installed, kept (somebody else's is there), removed or none."""
+
+
+def settings_file(env: paths.Env, project: paths.Project, scope: str) -> str:
+    """The settings.json of a scope: user, project or local."""
+    if scope == "user":
+        return os.path.join(paths.claude_folder(env), "settings.json")
+    name = "settings.json" if scope == "project" else "settings.local.json"
+    return os.path.join(project.worktree, ".claude", name)
+
+
+def install(path: str, strict: bool, statusline: bool) -> Change:
+    """Puts the hooks in. Raises `BudgetError` for a settings file that cannot be read."""
+    path = os.path.realpath(path)  # a linked settings file stays a link
+    with _locked(path):
+        before = _read(path)
+        after = _without_budget(before)
+        hooks = after.setdefault("hooks", {})
+        for event, timeout in _TIMEOUTS.items():
+            hooks.setdefault(event, []).append(_group(event, timeout, strict))
+        state = "none"
+        if statusline:
+            state = "kept" if "statusLine" in after else "installed"
+            after.setdefault("statusLine", {"type": "command", "command": _statusline_command()})
+        return _write(path, before, after, state)
+
+
+def uninstall(path: str) -> Change:
+    """Takes out what `install` put in, and nothing else."""
+    path = os.path.realpath(path)
+    with _locked(path):
+        before = _read(path)
+        after = _without_budget(before)
+        gone = "removed" if "statusLine" in before and "statusLine" not in after else "none"
+        return _write(path, before, after, gone)
+
+
+def installed_command(path: str, event: str) -> list[str]:
+    """The command that the hooks of budget in a file run for an event; empty without them."""
+    for group in _read(path).get("hooks", {}).get(event, []):
+        for hook in group.get("hooks", []):
+            if _mentions(hook, _MARK):
+                return [hook["command"], *hook.get("args", [])]
+    return []
+
+
+def _group(event: str, timeout: int, strict: bool) -> dict[str, Any]:
+    """One entry: this interpreter, isolated, calling the package where it is now."""
+    failed: dict[str, Any] = {
+        "systemMessage": "budget: nothing is counted or stopped: the package is gone."
+    }
+    if strict:
+        failed |= {"continue": False, "stopReason": failed["systemMessage"]}
+    code = (
+        "import json, sys\n"
+        "sys.path.append(sys.argv[1])\n"
+        "try:\n"
+        f"    {_MARK}\n"
+        "except ImportError:\n"
+        f"    print(json.dumps({failed!r}))\n"
+        "else:\n"
+        "    main(sys.argv[2:])\n"
+    )
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    arguments = ["-I", "-S", "-c", code, root, *(["--strict"] if strict else [])]
+    hook = {"type": "command", "command": sys.executable, "args": arguments, "timeout": timeout}
+    matcher = {"matcher": "|".join(AGENT_TOOLS)} if event == "PreToolUse" else {}
+    return {**matcher, "hooks": [hook]}
+
+
+def _statusline_command() -> str:
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    code = f"import sys; sys.path.append(sys.argv[1]); {_STATUSLINE_MARK}; main()"
+    return f'"{sys.executable}" -I -S -c "{code}" "{root}"'
+
+
+def _without_budget(settings: dict[str, Any]) -> dict[str, Any]:
+    """A copy without what budget put in, and without what that leaves empty."""
+    after: dict[str, Any] = json.loads(json.dumps(settings))
+    hooks = after.get("hooks", {})
+    for event, groups in list(hooks.items()):
+        for group in groups:
+            if _mentions(group, _MARK):
+                group["hooks"] = [h for h in group["hooks"] if not _mentions(h, _MARK)]
+        left = [group for group in groups if group.get("hooks") != []]
+        if left != groups:
+            hooks[event] = left
+        if groups and not left:
+            del hooks[event]
+    if "hooks" in after and not hooks:
+        del after["hooks"]
+    if _mentions(after.get("statusLine"), _STATUSLINE_MARK):
+        del after["statusLine"]
+    return after
+
+
+def _mentions(value: object, mark: str) -> bool:
+    return mark in json.dumps(value)
+
+
+def _locked(path: str) -> FileLock:
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    except OSError as error:
+        raise BudgetError(f"{os.path.dirname(path)} cannot be made: {error.strerror}.") from error
+    return FileLock(
+        os.path.join(tempfile.gettempdir(), f"codebudget-{paths.safe_name(path)[-80:]}.lock"),
+        timeout=10,
+    )
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        settings = json.loads(text or "{}")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, str(error)) from error
+    if not isinstance(settings, dict) or not isinstance(settings.get("hooks", {}), dict):
+        raise _unreadable(path, "it is not an object with hooks by event")
+    for groups in settings.get("hooks", {}).values():
+        if not isinstance(groups, list) or not all(isinstance(g, dict) for g in groups):
+            raise _unreadable(path, "its hooks are not lists of objects")
+    return settings
+
+
+def _unreadable(path: str, why: str) -> BudgetError:
+    return BudgetError(f"{path} cannot be read as settings: {why}. Mend it; nothing was changed.")
+
+
+def _write(path: str, before: dict[str, Any], after: dict[str, Any], statusline: str) -> Change:
+    if before == after:
+        return Change(path, False, "", statusline)
+    backup = ""
+    try:
+        if os.path.exists(path):
+            backup = f"{path}.before-budget"
+            shutil.copy2(path, backup)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=os.path.dirname(path), delete=False
+        ) as file:
+            file.write(json.dumps(after, indent=2, ensure_ascii=False) + "\n")
+        if backup:
+            shutil.copymode(path, file.name)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise BudgetError(f"{path} cannot be written: {error.strerror}.") from error
+    return Change(path, True, backup, statusline)

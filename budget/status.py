@@ -1,0 +1,160 @@
+"""How the budgets of a project stand, as the facts that programs read and tables show."""
+
+import os
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, Field
+
+from budget import paths, pipeline
+from budget.messages import usd6
+from budget.model import Policy, Spend, Verdict, Window
+from budget.policy import load_policy
+
+
+class ProjectFacts(BaseModel):
+    key: str
+    root: str
+
+
+class Totals(BaseModel):
+    """The whole ledger of the project."""
+
+    usd: str = Field(description="Attributed to priced steps; USD, six places")
+    tokens: int
+    steps: int
+    unattributed_usd: str = Field(description="What the client counted beyond the steps")
+    unpriced_steps: int = Field(description="Steps of unknown models; they are not in usd")
+
+
+class SourceFacts(BaseModel):
+    layer: str
+    file: str
+    key: str
+
+
+class BudgetFacts(BaseModel):
+    """One limit. `limit`, `spent`, `reserved` and `left` are USD strings or counts."""
+
+    name: str
+    per: str
+    scope: str
+    unit: str
+    limit: str | int
+    spent: str | int
+    reserved: str | int
+    left: str | int
+    fraction: float
+    state: str
+    resets_at: str | None
+    source: SourceFacts
+
+
+class Status(BaseModel):
+    """The answer of `budget status --json`."""
+
+    project: ProjectFacts
+    session: str | None
+    as_of: str
+    totals: Totals
+    budgets: list[BudgetFacts]
+    unpriced_models: list[str] = Field(description="Models no price is known for")
+    damaged_lines: int = Field(description="Transcript lines that could not be counted")
+    problems: list[str] = Field(description="What is wrong with the configs")
+
+
+class Standing:
+    """A project's ledger and policy at one moment. Raises `LedgerError`."""
+
+    def __init__(self, env: paths.Env, project: paths.Project, now_ms: int) -> None:
+        self.project = project
+        self.now_ms = now_ms
+        self.policy: Policy = load_policy(
+            pipeline.layers(env, project), paths.policy_file(env, project)
+        )
+        self.session: str | None = env.get("CLAUDE_CODE_SESSION_ID") or None
+        self.total = Spend()
+        self.unpriced_models: list[str] = []
+        self.bad_lines = 0
+        self.verdicts: tuple[Verdict, ...] = ()
+        if not pipeline.has_ledger(env, project):
+            self.verdicts = _untouched(self.policy, self.session or "", now_ms)
+            return
+        ledger = pipeline.open_ledger(env, project)
+        try:
+            self.session = self.session or ledger.last_session()
+            self.total = ledger.spend(Window(0, None))
+            self.unpriced_models = ledger.unpriced_models()
+            self.bad_lines = ledger.bad_lines()
+            decision = pipeline.judge(self.policy, ledger, self.session or "", now_ms)
+            self.verdicts = decision.verdicts
+        finally:
+            ledger.close()
+
+    @property
+    def exceeded(self) -> bool:
+        return any(verdict.exceeded for verdict in self.verdicts)
+
+    def facts(self) -> Status:
+        total = self.total
+        return Status(
+            project=ProjectFacts(key=self.project.key, root=self.project.root),
+            session=self.session,
+            as_of=iso(self.now_ms),
+            totals=Totals(
+                usd=usd6(total.picousd),
+                tokens=total.tokens,
+                steps=total.steps,
+                unattributed_usd=usd6(total.unattributed_picousd),
+                unpriced_steps=total.unpriced_steps,
+            ),
+            budgets=[budget_facts(verdict) for verdict in self.verdicts],
+            unpriced_models=self.unpriced_models,
+            damaged_lines=self.bad_lines,
+            problems=list(self.policy.problems),
+        )
+
+
+def _untouched(policy: Policy, session_id: str, now_ms: int) -> tuple[Verdict, ...]:
+    """The verdicts of a project that never spent: there is no ledger, and none is made."""
+    return tuple(
+        Verdict(budget, pipeline.budget_window(policy, budget, session_id, now_ms), 0)
+        for budget in policy.budgets
+    )
+
+
+def budget_facts(verdict: Verdict) -> BudgetFacts:
+    budget = verdict.budget
+
+    def amount(value: int) -> str | int:
+        return usd6(value) if budget.unit == "usd" else value
+
+    resets_at_ms = verdict.window.resets_at_ms
+    return BudgetFacts(
+        name=budget.name,
+        per=budget.per,
+        scope="project",
+        unit=budget.unit,
+        limit=amount(budget.limit),
+        spent=amount(verdict.spent),
+        reserved=amount(0),
+        left=amount(verdict.left),
+        fraction=round(verdict.fraction, 4),
+        state=verdict.state,
+        resets_at=None if resets_at_ms is None else iso(resets_at_ms),
+        source=SourceFacts(
+            layer=budget.source.layer, file=budget.source.file, key=budget.source.key
+        ),
+    )
+
+
+def iso(at_ms: int) -> str:
+    """UTC, ISO 8601, to the second."""
+    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def shown_path(path: str, root: str) -> str:
+    """A path as people read it: from the project, or from their home."""
+    if path.startswith(root + os.sep):
+        return os.path.relpath(path, root)
+    home = os.path.expanduser("~")
+    return "~" + path[len(home) :] if path.startswith(home + os.sep) else path

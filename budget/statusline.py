@@ -1,0 +1,73 @@
+"""The status line: session cost and the nearest budget, from the client's JSON on stdin.
+
+The client runs it after each message, so it is as light as a hook: standard library only.
+"""
+
+import os
+import sys
+import time
+from json import loads
+
+from budget import messages, paths, pipeline
+from budget.errors import BudgetError
+from budget.evaluate import Decision
+from budget.model import PICO, Policy, Verdict
+from budget.policy import load_policy
+
+_BAR_WIDTH = 10
+_COLOURS = {"ok": "32", "warned": "33", "exceeded": "31"}
+
+
+def main() -> None:
+    """Prints one line. Whatever goes wrong is the line: a status line has no other place."""
+    try:
+        data = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+        print(line(loads(data or "{}"), dict(os.environ), int(time.time() * 1000)))
+    except BudgetError as error:
+        print(f"budget: {error}")
+    except (ValueError, RecursionError):
+        print("budget: the status line expected JSON on stdin.")
+    except Exception as error:  # noqa: BLE001 - the client shows whatever is printed
+        print(f"budget: a bug ({type(error).__name__}); `budget doctor` looks closer.")
+
+
+def line(status: object, env: paths.Env, now_ms: int) -> str:
+    """The line for one status line input. Raises `BudgetError`."""
+    status = status if isinstance(status, dict) else {}
+    workspace = status.get("workspace")
+    places = workspace if isinstance(workspace, dict) else {}
+    folder = places.get("project_dir") or status.get("cwd") or os.getcwd()
+    project = paths.find_project(folder if isinstance(folder, str) else os.getcwd())
+    session_id = status.get("session_id")
+    session_id = session_id if isinstance(session_id, str) else ""
+    policy = load_policy(pipeline.layers(env, project), paths.policy_file(env, project))
+    parts = []
+    cost = status.get("cost")
+    usd = cost.get("total_cost_usd") if isinstance(cost, dict) else None
+    if isinstance(usd, int | float) and 0 <= usd < 10**6:
+        parts.append(f"session {messages.money(round(usd * PICO), 4 if usd < 1 else 2)}")
+    if policy.budgets and pipeline.has_ledger(env, project):
+        ledger = pipeline.open_ledger(env, project, wait_s=0.5)
+        decision = pipeline.judge(policy, ledger, session_id, now_ms)
+        parts.append(_budget(nearest(decision), policy, now_ms, colour="NO_COLOR" not in env))
+    elif not policy.budgets:
+        parts.append("no budget set")
+    if policy.problems:
+        parts.append("config error: budget check")
+    return " · ".join(parts)
+
+
+def nearest(decision: Decision) -> Verdict:
+    """The budget with the largest part of it spent."""
+    return max(decision.verdicts, key=lambda verdict: verdict.fraction)
+
+
+def _budget(verdict: Verdict, policy: Policy, now_ms: int, colour: bool) -> str:
+    filled = min(_BAR_WIDTH, int(verdict.fraction * _BAR_WIDTH))
+    bar = "█" * filled + "░" * (_BAR_WIDTH - filled)
+    if colour:
+        bar = f"\x1b[{_COLOURS[verdict.state]}m{bar}\x1b[0m"
+    text = f"{verdict.budget.name} {bar} {messages.percent(verdict)} {messages.spent_of(verdict)}"
+    if verdict.exceeded:
+        return f"{text} USED UP, resets {messages.resets(verdict, policy, now_ms)}"
+    return text
