@@ -158,7 +158,7 @@ def _session_start(setting: Setting, decision: Decision) -> Answer:
     from budget import environment  # only here: once a session
 
     answer: Answer = {}
-    if decision.verdicts:
+    if decision.verdicts and setting.event.source != "compact":
         _say(answer, _standing(setting, decision))
     notice = environment.notice(setting.env, setting.now_ms / 1000)
     if notice:
@@ -294,11 +294,11 @@ def _add_notices(answer: Answer, setting: Setting, reading: pipeline.Reading) ->
             "The transcript is long: it is read on at the next step, and budgets count what was"
             " read so far."
         )
-    if reading.step_missing and not event.agent_id:
-        notices["missing"] = (
-            f"The step just made is not in the transcript {event.transcript or '(none was named)'}."
-            " It is counted as soon as it appears; until then only the client's own total, where"
-            " the sensor reports it, is counted."
+    if reading.nothing_to_read:
+        notices["nothing"] = (
+            "No step of this session is in its transcript"
+            f" {event.transcript or '(none was named)'}, so none can be counted. Is the client"
+            " newer than this budget, or told to keep no transcripts? `budget doctor` looks closer."
         )
     for key, text in notices.items():
         if _once(setting, f"notice|{event.session_id}|{key}"):
@@ -361,7 +361,8 @@ def _logged(error: Exception, env: paths.Env, context: Mapping[str, Any]) -> str
 
 def _reply(answer: Answer) -> None:
     try:
-        sys.stdout.write(dumps(answer))
+        # An empty answer is no output: the client shows what a hook of PreCompact prints.
+        sys.stdout.write(dumps(answer) if answer else "")
         sys.stdout.flush()
     except (OSError, ValueError):
         pass

@@ -49,7 +49,8 @@ def spent_of(verdict: Verdict) -> str:
     """`$0.0120 of $0.0100` or `1,200 of 1,000 tokens`."""
     unit, limit = verdict.budget.unit, verdict.budget.limit
     if unit == "usd":
-        digits = max(_digits(verdict.spent), _digits(limit))
+        # Below a dollar both have the same decimals, so that they can be compared at a glance.
+        digits = max(_digits(verdict.spent), _digits(limit)) if limit < PICO else 0
         return f"{money(verdict.spent, digits)} of {money(limit, digits)}"
     return f"{verdict.spent:,} of {limit:,} {_UNIT_WORDS[unit]}"
 
@@ -107,7 +108,7 @@ def _stop(verdict: Verdict, policy: Policy, now_ms: int) -> str:
     budget = verdict.budget
     source = budget.source
     key = f"{source.key}.{budget.unit}"
-    raise_it = f"raise {key} in {source.file}"
+    raise_it = f"raise {key} in {source.shown}"
     if budget.per == "session":
         now = f"/clear starts a new session with a whole budget. To go on in this one, {raise_it}."
     else:
@@ -117,7 +118,7 @@ def _stop(verdict: Verdict, policy: Policy, now_ms: int) -> str:
     numbers = f"{spent_of(verdict)} {period(budget.per)} ({percent(verdict)})"
     lines = [
         f'Budget "{budget.name}" is used up: {numbers}.',
-        f"Set in: {source.file}, {key} ({source.layer} config).",
+        f"Set in: {source.shown}, {key} ({source.layer} config).",
         f"Resets: {resets(verdict, policy, now_ms)}.",
         f"Now:    {now}",
     ]
@@ -148,7 +149,7 @@ def used_up_advice(verdict: Verdict, policy: Policy, now_ms: int) -> str:
     return (
         f'Budget "{verdict.budget.name}" is used up: {spent_of(verdict)}'
         f" {period(verdict.budget.per)} ({percent(verdict)}). It only advises"
-        f' (on_exceed = "advise" in {verdict.budget.source.file}): work goes on.'
+        f' (on_exceed = "advise" in {verdict.budget.source.shown}): work goes on.'
         f" Worth considering: {ways}, or {compact_command(policy)}."
         f" It resets {resets(verdict, policy, now_ms)}."
     )

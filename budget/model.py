@@ -147,6 +147,8 @@ class Source(NamedTuple):
     layer: str
     file: str
     key: str
+    shown: str
+    """The file as people are told of it: `.claude/budget.toml`."""
 
 
 class Budget(NamedTuple):

@@ -42,16 +42,16 @@ class Reading(NamedTuple):
     bad_lines: int = 0
     unfinished: bool = False
     """Time ran out before the end of the transcripts."""
-    step_missing: bool = False
-    """The step of this moment is in no transcript yet."""
+    nothing_to_read: bool = False
+    """Steps were made, and neither a transcript nor the client's own total tells of any."""
     unreadable: tuple[str, ...] = ()
 
 
 def layers(env: paths.Env, project: paths.Project) -> list[Layer]:
     """The config files that hold in a project, the highest authority first."""
     return [
-        Layer("user", paths.user_config(env)),
-        Layer("repo", paths.repo_config(project)),
+        Layer("user", paths.user_config(env), "~/.claude/budget.toml"),
+        Layer("repo", paths.repo_config(project), ".claude/budget.toml"),
     ]
 
 
@@ -91,7 +91,11 @@ def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Read
         booking.flush_into_open_transaction()
         ledger.note_client_totals(reports)
         ledger.settle_unattributed(moment.session_id, moment.now_ms)
-    return booking.reading()
+    reading = booking.reading()
+    if moment.tool_use_ids and not reports and booking.step_missing():
+        of_session = Window(0, None, session_id=moment.session_id)
+        reading = reading._replace(nothing_to_read=not ledger.spend(of_session).steps)
+    return reading
 
 
 class _Booking:
@@ -119,7 +123,7 @@ class _Booking:
         What comes later than the wait is booked by the next event.
         """
         until = min(self._deadline, time.monotonic() + LATE_LINES_S)
-        while self._step_missing() and time.monotonic() < until:
+        while self.step_missing() and time.monotonic() < until:
             time.sleep(_POLL_S)
             for place in places(self._moment.transcript, self._moment.session_id):
                 if place.agent_id == self._moment.agent_id:
@@ -133,8 +137,7 @@ class _Booking:
         self._pending.clear()
 
     def reading(self) -> Reading:
-        missing = bool(self._moment.tool_use_ids) and self._step_missing()
-        return Reading(self._bad_lines, self._unfinished, missing, tuple(self._unreadable))
+        return Reading(self._bad_lines, self._unfinished, unreadable=tuple(self._unreadable))
 
     def _read(self, place: Place) -> None:
         cursor = self._cursors.get(place.path, Cursor())
@@ -155,7 +158,8 @@ class _Booking:
         except OSError as error:
             self._unreadable.append(f"{place.path} cannot be read: {error.strerror}.")
 
-    def _step_missing(self) -> bool:
+    def step_missing(self) -> bool:
+        """Whether the step of this moment is in no transcript yet."""
         wanted = set(self._moment.tool_use_ids)
         return not any(
             wanted.intersection(self._cursors.get(place.path, Cursor()).tool_use_ids.split())

@@ -22,6 +22,8 @@ class Layer(NamedTuple):
 
     name: str
     file: str
+    shown: str
+    """The file as people are told of it."""
 
 
 def load_policy(layers: list[Layer], compiled_file: str) -> Policy:
@@ -110,7 +112,7 @@ def _row(layer: Layer, name: str, table: dict[str, Any], unit: str) -> list[Any]
         list(table.get("warn_at", _DEFAULT_WARN_AT)),
         table.get("on_exceed", "block"),
         table.get("message", ""),
-        [layer.name, layer.file, f"budgets.{name}"],
+        [layer.name, layer.file, f"budgets.{name}", layer.shown],
     ]
 
 

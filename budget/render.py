@@ -15,7 +15,7 @@ _STATES = {"ok": "ok", "warned": "warning", "exceeded": "USED UP"}
 def show_status(standing: Standing, console: Console) -> None:
     """Every budget as a row, and below them what the project has spent in all."""
     root = standing.project.root
-    console.print(f"[bold]Budgets[/bold] of {escape(shown_path(root, ''))}")
+    console.print(f"[bold]Budgets[/bold] of {escape(shown_path(root))}")
     if standing.verdicts:
         console.print(_budgets(standing))
     else:
@@ -61,7 +61,7 @@ def _row(verdict: Verdict, standing: Standing) -> list[str]:
     filled = min(12, int(verdict.fraction * 12))
     unit = "" if budget.unit == "usd" else " " + budget.unit.replace("_", " ")
     resets = messages.resets(verdict, standing.policy, standing.now_ms)
-    source = f"{shown_path(budget.source.file, standing.project.worktree)} ({budget.source.layer})"
+    source = f"{budget.source.shown} ({budget.source.layer})"
     spent, limit = messages.spent_of(verdict).split(" of ")
     return [
         escape(budget.name),

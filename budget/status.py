@@ -152,9 +152,7 @@ def iso(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def shown_path(path: str, root: str) -> str:
-    """A path as people read it: from the project, or from their home."""
-    if path.startswith(root + os.sep):
-        return os.path.relpath(path, root)
+def shown_path(path: str) -> str:
+    """A path as people read it: from their home."""
     home = os.path.expanduser("~")
     return "~" + path[len(home) :] if path.startswith(home + os.sep) else path

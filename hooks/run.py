@@ -1,6 +1,8 @@
 """Started by the client for each event: finds the package beside it and calls budget.hook.
 
-It has to be understood by any Python, so that an old one can be told apart from a broken install.
+The client starts it as a module, with `-c`: a missing file is then an error that the client passes
+over, while `python3 FILE` would end with 2, which blocks. It has to be understood by any Python 3,
+so that an old one can be told apart from a broken install.
 """
 
 import json
@@ -9,7 +11,6 @@ import sys
 
 
 def run():
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if sys.version_info < (3, 11):
         message = (
             "budget: nothing is counted or stopped. It needs Python 3.11 or newer, and `python3`"
@@ -19,7 +20,7 @@ def run():
         if json.loads(sys.stdin.read()).get("hook_event_name") == "SessionStart":
             print(json.dumps({"systemMessage": message}))
         return
-    sys.path.append(root)
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     from budget.hook import main
 
     main(sys.argv[2:])

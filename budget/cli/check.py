@@ -17,7 +17,6 @@ def check(project: options.Project = ".", json: options.Json = False) -> None:
     from budget import messages, paths
     from budget.policy import load_policy
     from budget.rules import read_config
-    from budget.status import shown_path
 
     env, found = options.environment(), options.find(project)
     layers = pipeline.layers(env, found)
@@ -29,7 +28,9 @@ def check(project: options.Project = ".", json: options.Json = False) -> None:
         except ConfigError as error:
             state = "not valid"
             problems += str(error).splitlines()
-        files.append({"layer": layer.name, "file": layer.file, "state": state})
+        files.append(
+            {"layer": layer.name, "file": layer.file, "shown": layer.shown, "state": state}
+        )
     policy = load_policy(layers, paths.policy_file(env, found))
     if json:
         budgets = [
@@ -49,15 +50,14 @@ def check(project: options.Project = ".", json: options.Json = False) -> None:
         )
     else:
         for file in files:
-            path = shown_path(file["file"], found.worktree)
-            typer.echo(f"{file['state']:<10} {path} ({file['layer']})")
+            typer.echo(f"{file['state']:<10} {file['shown']} ({file['layer']})")
         for problem in problems:
             typer.echo(f"  {problem}")
         for budget in policy.budgets:
             limit = messages.amount(budget.limit, budget.unit)
             unit = "" if budget.unit == "usd" else f" {budget.unit.replace('_', ' ')}"
             warns = ", ".join(f"{mark * 100:g} %" for mark in budget.warn_at) or "never"
-            source = f"{shown_path(budget.source.file, found.worktree)}, {budget.source.key}"
+            source = f"{budget.source.shown}, {budget.source.key}"
             typer.echo(
                 f"{budget.name}: {limit}{unit} per {budget.per}, warns at {warns},"
                 f" then {budget.on_exceed}s, from {source} ({budget.source.layer})"

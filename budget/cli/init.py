@@ -27,7 +27,6 @@ def init(
     """
     from budget import paths
     from budget.rules import read_config
-    from budget.status import shown_path
 
     env, found = options.environment(), options.find(project)
     path = paths.user_config(env) if user else paths.repo_config(found)
@@ -45,7 +44,7 @@ def init(
     if not user:
         os.chmod(path, 0o644)  # a file of the repository, not of the state folder
     read_config(path)
-    typer.echo(f"Wrote {shown_path(path, found.worktree)}:")
+    typer.echo(f"Wrote {path}:")
     for per, usd in limits.items():
         if usd is not None:
             typer.echo(f"  {per}: {usd:.2f} USD, a warning at 80 %, then work stops")

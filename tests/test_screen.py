@@ -1,0 +1,89 @@
+"""The real client on a real terminal: what a person sees when a budget is used up."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from tests.plugin import ROOT, budget_toml, command, status
+from tests.realclient.client import Home
+from tests.realclient.stub import STEP_USAGE, STEP_USD, Stub, bash_loop, done, spawn_agents, summary
+from tests.realclient.terminal import have_tmux, open_client
+
+pytestmark = pytest.mark.skipif(not have_tmux(), reason="tmux is missing")
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    with Home(git=True) as made:
+        yield made
+
+
+def test_the_stop_the_blocked_prompt_compact_clear_and_the_status_line(home: Home) -> None:
+    config = budget_toml(session="usd = 0.0100", day="usd = 1.00")
+    home.write(".claude/budget.toml", config + '[advice]\nfocus = "code samples"\n')
+    # The status line comes from settings; the hooks in this test come from the plugin.
+    assert command(home, "install").returncode == 0
+    settings_file = home.home / ".claude" / "settings.json"
+    settings = json.loads(settings_file.read_text())
+    settings_file.write_text(json.dumps({"statusLine": settings["statusLine"]}))
+    with (
+        Stub(bash_loop(None), compaction=summary(STEP_USAGE)) as stub,
+        open_client(home, stub, plugin_dir=ROOT) as screen,
+    ):
+        screen.submit("count")
+        screen.wait_for("PostToolBatch hook stopped Claude")
+        screen.wait_for('Budget "session" is used up: $0.0120 of $0.0100 in this session (120 %).')
+        screen.wait_for("Set in: .claude/budget.toml, budgets.session.usd (repo config).")
+        assert "96 % is spent, $0.0096 of $0.0100" in screen.screen()
+        assert "/compact Focus on code samples" in screen.screen()
+        screen.wait_for("session ██████████ 120 % $0.0120 of $0.0100 USED UP")
+        assert len(stub.requests) == 5
+
+        screen.submit("go on")
+        screen.wait_for("This prompt was not sent: no money was spent on it.")
+        screen.keys("C-u")
+        screen.submit("/budget:status")
+        screen.wait_for("$0.0120 of $1.00 today")
+        screen.keys("C-u")
+        assert len(stub.requests) == 5, "neither makes a request"
+
+        screen.submit("/compact")
+        screen.wait_for("Compacted")
+        assert [request.kind for request in stub.requests[5:]] == ["compaction"]
+
+        screen.submit("/clear")
+        screen.wait_gone("Compacted")
+        screen.submit("count anew")
+        screen.wait_for("hook stopped Claude")
+        assert len(stub.requests) == 11, "a new session has a whole budget"
+    facts = status(home)
+    assert facts["totals"]["steps"] == 10
+    assert Decimal(facts["totals"]["usd"]) == 10 * STEP_USD
+    assert Decimal(facts["totals"]["unattributed_usd"]) == STEP_USD, "what the compaction cost"
+    assert {b["name"]: b["spent"] for b in facts["budgets"]} == {
+        "session": "0.012000",
+        "day": "0.026400",
+    }
+
+
+def test_a_session_line_tells_what_is_left(home: Home) -> None:
+    home.write(".claude/budget.toml", budget_toml(session="usd = 5"))
+    with Stub(bash_loop(0)) as stub, open_client(home, stub, plugin_dir=ROOT) as screen:
+        screen.submit("hello")
+        screen.wait_for(done(0))
+        screen.wait_for("budget: session $5.00 left.")
+
+
+def test_a_finished_agent_starts_no_new_turn_when_the_budget_is_used_up(home: Home) -> None:
+    home.write(".claude/budget.toml", budget_toml(session="usd = 0.0120"))
+    with (
+        Stub(spawn_agents(2, None)) as stub,
+        open_client(home, stub, plugin_dir=ROOT) as screen,
+    ):
+        screen.submit("start them")
+        screen.wait_for("This prompt was not sent", timeout=30)
+        main = [request for request in stub.steps() if request.agent_id is None]
+        assert len(main) == 2, "the call and the closing text, no turn for the notification"
+        assert 5 <= len(stub.requests) <= 5 + 2
