@@ -119,6 +119,7 @@ class Ledger:
             raise _explained(path, error) from error
 
     def _prepare(self) -> None:
+        self._db.execute("PRAGMA synchronous = NORMAL")
         version = self._one("PRAGMA user_version")
         if version == 0:
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -132,7 +133,6 @@ class Ledger:
                 f"The ledger {self.path} has the format {version}, this version of budget knows "
                 f"{SCHEMA_VERSION}. A newer budget wrote it: update this one. Nothing was changed."
             )
-        self._db.execute("PRAGMA synchronous = NORMAL")
 
     def close(self) -> None:
         self._db.close()

@@ -18,8 +18,8 @@ from budget.model import Price, Step
 TABLE = os.path.join(os.path.dirname(__file__), "prices.json")
 
 _KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
-_DATE = re.compile(r"[-@]20[0-9]{6}(?=$|-v[0-9])")
-_BEDROCK_VERSION = re.compile(r"-v[0-9]+(:[0-9]+)?$")
+# What platforms and releases append to a model's name.
+_SUFFIX = re.compile(r"(-v[0-9]+(:[0-9]+)?|[-@]20[0-9]{6}|[-@]latest|@default|-fast|-preview|-eap)$")
 
 
 class Table(NamedTuple):
@@ -46,19 +46,21 @@ def resolve(model: str, table: Table) -> str | None:
     """The canonical id that a model id of any platform stands for; None when it is unknown.
 
     Strips what platforms add: `us.anthropic.` and other path-like prefixes, `-v1:0`, `@date`,
-    a date, `-latest`, `[1m]`.
+    a date, `-latest`, `[1m]`; a dot stands for a dash (`claude-sonnet-4.5`).
     """
     name = model.lower().partition("[")[0].strip()
     at = name.rfind("claude-")
     if at == -1:
         return None
-    name = _BEDROCK_VERSION.sub("", name[at:])
-    short = _DATE.sub("", name)
-    for spelling in (name, short, short.removesuffix("-latest")):
+    spelling = name[at:].replace(".", "-")
+    while True:
         canonical = table.aliases.get(spelling, spelling)
         if canonical in table.models:
             return canonical
-    return None
+        shorter = _SUFFIX.sub("", spelling)
+        if shorter == spelling:
+            return None
+        spelling = shorter
 
 
 def price(step: Step, table: Table) -> Price:

@@ -236,9 +236,13 @@ def _step(
     message = line["message"]
     if not isinstance(message, dict):
         raise TypeError("message")
-    model = clean(message.get("model"))
-    if model == "<synthetic>" or message.get("usage") is None:
+    answered_by = clean(message.get("model"))
+    if answered_by == "<synthetic>" or message.get("usage") is None:
         return None  # the client's own words (an API error, an interruption): nothing was used
+    # The client prices what it asked for, whatever the answer names (2.1.330, 2026-11-23). An
+    # alias of the person's own (a Bedrock profile) says nothing, and the answer's name is better.
+    requested = clean(line.get("requestedModel"))
+    model = requested if "claude" in requested else answered_by or requested
     message_id = clean(message.get("id")) or clean(line.get("requestId")) or clean(line["uuid"])
     if not message_id:
         raise ValueError("no message id")
@@ -273,8 +277,11 @@ def _usage(raw: dict[str, object]) -> Usage:
     if isinstance(split, dict):
         write_5m = _count(split.get("ephemeral_5m_input_tokens"))
         write_1h = _count(split.get("ephemeral_1h_input_tokens"))
-    # What the split does not tell is a 5-minute write, as the client prices it.
-    write_5m += max(0, write - write_5m - write_1h)
+    # As the client prices it (2.1.330, 2026-11-23): of the total, what the split does not call a
+    # 1-hour write is a 5-minute write; without a total the split stands alone.
+    total = write or write_5m + write_1h
+    write_1h = min(write_1h, total)
+    write_5m = total - write_1h
     tools = raw.get("server_tool_use")
     return Usage(
         input_tokens=_count(raw.get("input_tokens")),
