@@ -19,7 +19,9 @@ TABLE = os.path.join(os.path.dirname(__file__), "prices.json")
 
 _KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 # What platforms and releases append to a model's name.
-_SUFFIX = re.compile(r"(-v[0-9]+(:[0-9]+)?|[-@]20[0-9]{6}|[-@]latest|@default|-fast|-preview|-eap)$")
+_SUFFIX = re.compile(
+    r"(-v[0-9]+(:[0-9]+)?|[-@]20[0-9]{6}|[-@]latest|@default|-fast|-preview|-eap)$"
+)
 
 
 class Table(NamedTuple):

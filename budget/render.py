@@ -9,7 +9,8 @@ from budget.model import Verdict
 from budget.status import Standing, shown_path
 
 _STYLES = {"ok": "green", "warned": "yellow", "exceeded": "bold red"}
-_STATES = {"ok": "ok", "warned": "warning", "exceeded": "USED UP"}
+_STATES = {"ok": "", "warned": " warning", "exceeded": " USED UP"}
+_BAR_WIDTH = 10
 
 
 def show_status(standing: Standing, console: Console) -> None:
@@ -37,19 +38,11 @@ def show_status(standing: Standing, console: Console) -> None:
 
 def _budgets(standing: Standing) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column, justify in (
-        ("budget", "left"),
-        ("per", "left"),
-        ("spent", "right"),
-        ("limit", "right"),
-        ("left", "right"),
-        ("", "left"),
-        ("", "right"),
-        ("state", "left"),
-        ("resets", "left"),
-        ("from", "left"),
-    ):
-        table.add_column(column, justify="right" if justify == "right" else "left")
+    table.add_column("budget")
+    for column in ("spent", "limit", "left"):
+        table.add_column(column, justify="right")
+    for column in ("", "", "resets", "set in"):
+        table.add_column(column)
     for verdict in standing.verdicts:
         table.add_row(*_row(verdict, standing))
     return table
@@ -58,23 +51,14 @@ def _budgets(standing: Standing) -> Table:
 def _row(verdict: Verdict, standing: Standing) -> list[str]:
     budget = verdict.budget
     style = _STYLES[verdict.state]
-    filled = min(12, int(verdict.fraction * 12))
-    unit = "" if budget.unit == "usd" else " " + budget.unit.replace("_", " ")
-    resets = messages.resets(verdict, standing.policy, standing.now_ms)
-    source = f"{budget.source.shown} ({budget.source.layer})"
+    filled = min(_BAR_WIDTH, int(verdict.fraction * _BAR_WIDTH))
+    name = budget.name if budget.name == budget.per else f"{budget.name} (per {budget.per})"
     spent, limit = messages.spent_of(verdict).split(" of ")
-    return [
-        escape(budget.name),
-        budget.per,
-        spent,
-        limit.removesuffix(unit) + unit,
-        messages.amount(verdict.left, budget.unit),
-        f"[{style}]{'━' * filled}[/{style}][dim]{'━' * (12 - filled)}[/dim]",
-        messages.percent(verdict),
-        f"[{style}]{_STATES[verdict.state]}[/{style}]",
-        resets,
-        escape(source),
-    ]
+    bar = f"[{style}]{'━' * filled}[/{style}][dim]{'━' * (_BAR_WIDTH - filled)}[/dim]"
+    share = f"[{style}]{messages.percent(verdict)}{_STATES[verdict.state]}[/{style}]"
+    resets = messages.resets(verdict, standing.policy, standing.now_ms)
+    left = messages.amount(verdict.left, budget.unit)
+    return [escape(name), spent, limit, left, bar, share, resets, escape(budget.source.shown)]
 
 
 def _notices(standing: Standing) -> list[str]:
