@@ -30,7 +30,7 @@ def notice(env: paths.Env, now_s: float) -> str:
     if state.get("version") == __version__:
         age = now_s - float(state.get("at", 0))
         if state.get("status") == "ready" and os.path.exists(state.get("command", "")):
-            return ""
+            return _ready_notice(env, state["command"])
         if state.get("status") == "failed" and age < RETRY_AFTER_S:
             return (
                 f"budget: the `budget` command could not be prepared ({state.get('error', '')})."
@@ -47,6 +47,16 @@ def notice(env: paths.Env, now_s: float) -> str:
 _BEING_PREPARED = (
     "budget: the `budget` command is being prepared in the background; budgets hold already."
 )
+
+
+def _ready_notice(env: paths.Env, command: str) -> str:
+    """Said once: where the command is, for a person who installed nothing but the plugin."""
+    try:
+        told = os.open(os.path.join(folder(env), "told"), os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError:
+        return ""
+    os.close(told)
+    return f"budget: the `budget` command is ready: {command}"
 
 
 def folder(env: paths.Env) -> str:

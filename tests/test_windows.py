@@ -170,9 +170,27 @@ def test_these_are_periods(per: str) -> None:
 
 @pytest.mark.parametrize(
     "per",
-    ["", "Day", "year", "rolling", "rolling h", "rolling 0h", "rolling 05h", "rolling 5"]
-    + ["rolling 5s", "rolling 100000d", "rolling -5h", "rolling 1.5h", "rolling 5h ", "5h"]
-    + ["rolling 5h\n", "rolling ٥h"],
+    [
+        *(
+            "",
+            "Day",
+            "year",
+            "5h",
+            "rolling",
+            "rolling h",
+            "rolling 0h",
+            "rolling 05h",
+            "rolling 5",
+        ),
+        *(
+            "rolling 5s",
+            "rolling 100000d",
+            "rolling -5h",
+            "rolling 1.5h",
+            "rolling \N{ARABIC-INDIC DIGIT FIVE}h",
+        ),
+        *("rolling 5h ", "rolling 5h\n"),
+    ],
 )
 def test_these_are_no_periods(per: str) -> None:
     assert not is_period(per)
@@ -183,7 +201,7 @@ def test_these_are_no_periods(per: str) -> None:
     "name", ["Europe/Atlantis", "../../etc/passwd", "/etc/localtime", "Europe", "a\0b", "x" * 5000]
 )
 def test_an_unknown_zone_is_a_value_error_that_names_it(name: str) -> None:
-    with pytest.raises(ValueError, match="^no time zone .* in this system's database$") as raised:
+    with pytest.raises(ValueError, match="no time zone") as raised:
         zone(name)
     assert str(raised.value) == f"no time zone {name!r} in this system's database"
 
@@ -209,9 +227,7 @@ def test_every_moment_of_a_calendar_window_has_this_window(
 
 
 @given(YEARS, st.sampled_from(ODD_ZONES), st.data())
-def test_every_moment_of_an_hour_has_this_hour(
-    now_ms: int, name: str, data: st.DataObject
-) -> None:
+def test_every_moment_of_an_hour_has_this_hour(now_ms: int, name: str, data: st.DataObject) -> None:
     assert_windows_do_not_overlap("hour", now_ms, zone(name), data)
 
 
@@ -246,7 +262,10 @@ def test_hours_do_not_overlap_where_daylight_saving_is_half_an_hour() -> None:
 
 SIZES = dict(SPANS)
 TIMES = st.integers(-3 * DAY_MS, 40 * DAY_MS)
-ROUND_TIMES = st.one_of(TIMES, *(TIMES.map(lambda t, s=s: t // s * s) for s in SIZES.values()))
+ROUND_TIMES = st.one_of(
+    TIMES,
+    st.builds(lambda time, size: time // size * size, TIMES, st.sampled_from(list(SIZES.values()))),
+)
 
 
 @given(ROUND_TIMES, ROUND_TIMES)
@@ -267,9 +286,8 @@ def test_cover_takes_whole_buckets_and_the_largest(start_ms: int, end_ms: int) -
             assert start % SIZES[span] == end % SIZES[span] == 0
     larger = {"hour": DAY_MS, "quarter": HOUR_MS, "entry": SIZES["quarter"]}
     for span, start, end in ranges:
-        if span in larger:  # else the larger bucket would have been taken
-            assert end // larger[span] * larger[span] - start < larger[span]
-            assert -(-start // larger[span]) * larger[span] >= end or end - start < larger[span]
+        if span in larger:  # the next whole larger bucket does not fit in
+            assert -(-start // larger[span]) * larger[span] + larger[span] > end
 
 
 def test_a_ragged_interval_is_edges_quarters_hours_and_days() -> None:
