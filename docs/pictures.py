@@ -4,6 +4,7 @@ The real client runs on a real terminal under a budget of five cents, against a 
 its screen shows when the budget stops it is written to docs/stop.svg.
 """
 
+import io
 import re
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def stop_screen() -> str:
 def svg(ansi: str, title: str) -> str:
     """The lines that hold something, as an SVG that loads nothing from anywhere."""
     lines = [line for line in ansi.splitlines() if re.sub(r"\x1b\[[0-9;]*m", "", line).strip()]
-    console = Console(record=True, width=120, file=open("/dev/null", "w"), force_terminal=True)
+    console = Console(record=True, width=120, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi("\n".join(lines)))
     picture = console.export_svg(title=title)
     return re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)

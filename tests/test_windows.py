@@ -168,30 +168,13 @@ def test_these_are_periods(per: str) -> None:
     assert is_period(per)
 
 
-@pytest.mark.parametrize(
-    "per",
-    [
-        *(
-            "",
-            "Day",
-            "year",
-            "5h",
-            "rolling",
-            "rolling h",
-            "rolling 0h",
-            "rolling 05h",
-            "rolling 5",
-        ),
-        *(
-            "rolling 5s",
-            "rolling 100000d",
-            "rolling -5h",
-            "rolling 1.5h",
-            "rolling \N{ARABIC-INDIC DIGIT FIVE}h",
-        ),
-        *("rolling 5h ", "rolling 5h\n"),
-    ],
+NO_PERIODS = (
+    "|Day|year|5h|rolling|rolling h|rolling 0h|rolling 05h|rolling 5|rolling 5s|rolling 100000d"
+    "|rolling -5h|rolling 1.5h|rolling 5h |rolling 5h\n|rolling \N{ARABIC-INDIC DIGIT FIVE}h"
 )
+
+
+@pytest.mark.parametrize("per", NO_PERIODS.split("|"))
 def test_these_are_no_periods(per: str) -> None:
     assert not is_period(per)
     assert rolling_ms(per) is None
