@@ -6,6 +6,7 @@ picodollars keep every product of a rate, a factor and a token count whole, and 
 Times are integer milliseconds since the epoch, UTC.
 """
 
+from operator import add, sub
 from typing import NamedTuple
 
 PICO = 10**12
@@ -68,6 +69,26 @@ class Step(NamedTuple):
     speed: str = ""
     geo: str = ""
     tier: str = ""
+    responses: int = 1
+    """0 for what an advisor model used within another step: it costs, and is no step of its own."""
+    parts: tuple[Usage, ...] = ()
+    """The iterations of the step, where there are several: a long-prompt rate holds for each."""
+    stated_picousd: int | None = None
+    """What an old client (1.x) wrote that the step cost."""
+    copied_into: str = ""
+    """The session whose transcript repeats this step of another session (a fork); else empty."""
+
+    def joined(self, other: "Step") -> "Step":
+        """This step with the higher usage of both: lines of one step differ only in that."""
+        usage = self.usage.highest(other.usage)
+        return self._replace(
+            usage=usage,
+            speed=self.speed or other.speed,
+            geo=self.geo or other.geo,
+            tier=self.tier or other.tier,
+            parts=self.parts if usage == self.usage else other.parts,
+            stated_picousd=max((self.stated_picousd, other.stated_picousd), key=lambda x: x or 0),
+        )
 
 
 class Price(NamedTuple):
@@ -110,19 +131,24 @@ class Spend(NamedTuple):
         return self.picousd + self.bound_picousd + self.unattributed_picousd
 
     def plus(self, other: "Spend") -> "Spend":
-        return Spend(*map(sum, zip(self, other, strict=True)))
+        return Spend(*map(add, self, other))
+
+    def minus(self, other: "Spend") -> "Spend":
+        return Spend(*map(sub, self, other))
 
 
 class ClientTotal(NamedTuple):
-    """The client's own running total, as one client process reported it for one session."""
+    """The client's own total for one session, as one source tells it.
+
+    A sensor report covers one client process, from `since_ms` and `base_picousd` on. The other
+    sources tell the whole session's total: `since_ms` is 0 and `base_picousd` what it inherited.
+    """
 
     session_id: str
-    instance: str
-    """One per client process: two terminals on one session are two instances."""
+    source: str
+    """`sensor:<process>`, `transcript`, `status line` or `result`."""
     since_ms: int
-    """When this process began to count."""
     base_picousd: int
-    """What its total stood at then (a resumed or forked session starts with its history)."""
     total_picousd: int
 
 

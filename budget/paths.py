@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from budget.errors import InputError
-from budget.transcript import clean
+from budget.steps import clean
 
 Env = Mapping[str, str]
 

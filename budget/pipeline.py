@@ -7,7 +7,7 @@ import os
 import time
 from typing import NamedTuple
 
-from budget import paths, sensor
+from budget import paths, reconcile, sensor
 from budget.errors import InputError
 from budget.evaluate import Decision, spent
 from budget.ledger import Ledger
@@ -89,8 +89,8 @@ def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Read
             booking.await_step()
     with ledger.transaction():
         booking.flush_into_open_transaction()
-        ledger.note_client_totals(reports)
-        ledger.settle_unattributed(moment.session_id, moment.now_ms)
+        reconcile.note(ledger, reports)
+        reconcile.settle(ledger, moment.session_id, moment.now_ms)
     reading = booking.reading()
     if moment.tool_use_ids and not reports and booking.step_missing():
         of_session = Window(0, None, session_id=moment.session_id)
@@ -133,6 +133,7 @@ class _Booking:
         for place, batch in self._pending:
             self._ledger.book(batch.steps, self._table)
             self._ledger.move_cursor(place.path, place.session_id, batch.cursor, batch.bad_lines)
+            reconcile.note(self._ledger, batch.client_totals)
             self._bad_lines += batch.bad_lines
         self._pending.clear()
 

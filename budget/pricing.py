@@ -8,16 +8,20 @@ priced as a whole at the `long` rates; `speed: fast` and `inference_geo: us` mul
 
 import os
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from json import load
 from typing import Any, NamedTuple
 
 from budget.errors import PriceError
-from budget.model import Price, Step
+from budget.model import Price, Step, Usage
 
 TABLE = os.path.join(os.path.dirname(__file__), "prices.json")
+KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+DEAREST = "dearest"
+STATED = "stated by a 1.x client"
 
-_KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+_DECIMAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 # What platforms and releases append to a model's name.
 _SUFFIX = re.compile(
     r"(-v[0-9]+(:[0-9]+)?|[-@]20[0-9]{6}|[-@]latest|@default|-fast|-preview|-eap)$"
@@ -31,17 +35,56 @@ class Table(NamedTuple):
     models: dict[str, list[dict[str, Any]]]
     """Canonical model id to its periods, the newest first; prices are decimal strings."""
     aliases: dict[str, str]
+    multiplier: str = "1"
+    """Of every price: a discount or a surcharge that a config tells of."""
+    unknown: str = DEAREST
+    """How a step of an unknown model counts for budgets: `dearest`, or as this model."""
 
 
-@lru_cache(maxsize=2)
 def load_table(path: str = TABLE) -> Table:
     """Raises `PriceError` for a table that cannot be read."""
     try:
         with open(path, encoding="utf-8") as file:
             raw = load(file)
-        return Table(raw["version"], raw["models"], raw["aliases"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PriceError(f"The price table {path} cannot be read: {error!r}.") from error
+        table = Table(raw["version"], raw["models"], raw["aliases"])
+        if not all(_is_period(period) for periods in table.models.values() for period in periods):
+            raise ValueError("a price is missing or is no decimal")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PriceError(f"The price table {path} cannot be read: {error}.") from error
+    return table
+
+
+def newest_table(downloaded: str) -> Table:
+    """The table that ships with this version, or a newer one that the person put in place.
+
+    A downloaded table that cannot be read is passed over: `budget prices` says so.
+    """
+    shipped = load_table()
+    if os.path.exists(downloaded):
+        try:
+            table = load_table(downloaded)
+        except PriceError:
+            return shipped
+        if table.version > shipped.version:
+            return table
+    return shipped
+
+
+def corrected(table: Table, prices: Mapping[str, Any]) -> Table:
+    """The table with what configs say: `models`, `multiplier`, `unknown` (see `policy.py`)."""
+    if not prices:
+        return table
+    models = dict(table.models)
+    for name, rates in prices["models"].items():
+        key = resolve(name, table) or name.lower()
+        known = models.get(key, [{"from": None}])
+        models[key] = [{**period, **rates} for period in known]
+    return table._replace(
+        version=f"{table.version}+config",
+        models=models,
+        multiplier=prices["multiplier"],
+        unknown=prices["unknown"],
+    )
 
 
 def resolve(model: str, table: Table) -> str | None:
@@ -50,10 +93,13 @@ def resolve(model: str, table: Table) -> str | None:
     Strips what platforms add: `us.anthropic.` and other path-like prefixes, `-v1:0`, `@date`,
     a date, `-latest`, `[1m]`; a dot stands for a dash (`claude-sonnet-4.5`).
     """
-    name = model.lower().partition("[")[0].strip()
+    whole = model.lower()
+    if whole in table.models:
+        return whole
+    name = whole.partition("[")[0].strip()
     at = name.rfind("claude-")
     if at == -1:
-        return None
+        return name if name in table.models else None
     spelling = name[at:].replace(".", "-")
     while True:
         canonical = table.aliases.get(spelling, spelling)
@@ -68,14 +114,18 @@ def resolve(model: str, table: Table) -> str | None:
 def price(step: Step, table: Table) -> Price:
     """The cost of a step, to the picodollar."""
     model = resolve(step.model, table)
-    if model is None:
-        return Price(None, _dearest(step, table), table.version)
-    return Price(_cost(step, _period(step, table.models[model])), 0, table.version)
+    if model is not None:
+        cost = _cost(step, period_of(step.at_ms, table.models[model]))
+        return Price(_times(cost, table.multiplier), 0, table.version)
+    if step.stated_picousd is not None:
+        return Price(step.stated_picousd, 0, STATED)
+    return Price(None, _times(_bound(step, table), table.multiplier), table.version)
 
 
-def _period(step: Step, periods: list[dict[str, Any]]) -> dict[str, Any]:
+def period_of(at_ms: int, periods: list[dict[str, Any]]) -> dict[str, Any]:
+    """The prices that held at a time."""
     for period in periods[:-1]:
-        if period["from"] is None or step.at_ms >= _day_ms(period["from"]):
+        if period["from"] is None or at_ms >= _day_ms(period["from"]):
             return period
     return periods[-1]
 
@@ -88,27 +138,40 @@ def _day_ms(date: str) -> int:
 
 
 def _cost(step: Step, period: dict[str, Any]) -> int:
-    usage = step.usage
-    rates = period
-    long = period.get("long")
-    if long and usage.prompt_tokens > long["above"]:
-        rates = long
-    cost = sum(
-        tokens * picousd_per_token(rates[kind])
-        for kind, tokens in zip(_KINDS, usage, strict=False)
-        if tokens
-    )
+    cost = sum(_token_cost(usage, period) for usage in step.parts or (step.usage,))
     if step.speed == "fast":
         cost = _times(cost, period.get("fast", "1"))
     if step.geo == "us":
         cost = _times(cost, period.get("us", "1"))
-    searches = usage.web_searches * picousd_per_token(period.get("web_search", "0")) * 10**6
-    return cost + searches
+    searches = picousd_per_token(period.get("web_search", "0")) * 10**6
+    return cost + step.usage.web_searches * searches
 
 
-def _dearest(step: Step, table: Table) -> int:
-    """At the highest cost any model of the table has for this usage: never too low."""
+def _token_cost(usage: Usage, period: dict[str, Any]) -> int:
+    """What one request's tokens cost; a long prompt is priced as a whole at the long rates."""
+    long = period.get("long")
+    rates = long if long and usage.prompt_tokens > long["above"] else period
+    return sum(
+        tokens * picousd_per_token(rates.get(kind, "0"))
+        for kind, tokens in zip(KINDS, usage, strict=False)
+        if tokens
+    )
+
+
+def _bound(step: Step, table: Table) -> int:
+    """What a step of an unknown model counts as: by default the highest cost any model has."""
+    as_model = resolve(table.unknown, table)
+    if table.unknown != DEAREST and as_model:
+        return _cost(step, period_of(step.at_ms, table.models[as_model]))
     return max(_cost(step, period) for periods in table.models.values() for period in periods)
+
+
+def _is_period(period: dict[str, Any]) -> bool:
+    decimals = [period[kind] for kind in ("input", "output")]
+    decimals += [period.get(key, "1") for key in (*KINDS, "web_search", "fast", "us")]
+    if "long" in period:
+        decimals += [period["long"].get(kind, "1") for kind in KINDS]
+    return all(_DECIMAL.fullmatch(each) for each in decimals) and "from" in period
 
 
 @lru_cache(maxsize=256)
@@ -118,7 +181,7 @@ def picousd_per_token(usd_per_million: str) -> int:
 
 
 def _times(cost: int, factor: str) -> int:
-    return (cost * _millionths(factor) + 500_000) // 10**6
+    return cost if factor == "1" else (cost * _millionths(factor) + 500_000) // 10**6
 
 
 def _millionths(decimal: str) -> int:

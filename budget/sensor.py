@@ -31,7 +31,7 @@ def _read(path: str, session_id: str) -> ClientTotal | None:
             return None
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    return ClientTotal(session_id, os.path.basename(path)[:100], since, base, total)
+    return ClientTotal(session_id, f"sensor:{os.path.basename(path)[:80]}", since, base, total)
 
 
 def _picousd(usd: object) -> int:

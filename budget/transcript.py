@@ -10,12 +10,12 @@ import os
 import stat
 from binascii import crc32
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from json import loads
 from typing import BinaryIO, NamedTuple
 
 from budget.errors import InputError
-from budget.model import MAX_TOKENS, Step, Usage
+from budget.model import ClientTotal, Step
+from budget.steps import Writer, clean, stated_picousd, step_of
 
 CHUNK = 4 * 1024 * 1024
 MAX_LINE = 16 * 1024 * 1024
@@ -46,6 +46,8 @@ class Batch(NamedTuple):
     cursor: Cursor
     bad_lines: int
     """Whole lines that should carry a step and could not be read."""
+    client_totals: list[ClientTotal] = []  # noqa: RUF012 - never written to
+    """The client's own totals of the session, as it wrote them at the end of each run."""
 
 
 class Place(NamedTuple):
@@ -117,7 +119,7 @@ def read(place: Place, cursor: Cursor) -> Iterator[Batch]:
         if not _continues(file, status, cursor):
             cursor = Cursor()
         head = _head(file, _HEAD)
-        agent = agent_type(place)
+        writer = Writer(place.session_id, agent_type(place), place.agent_id)
         file.seek(cursor.offset)
         offset, prompt_id, tool_use_ids = cursor.offset, cursor.prompt_id, cursor.tool_use_ids
         rest, done, bad_long = b"", False, 0
@@ -133,18 +135,18 @@ def read(place: Place, cursor: Cursor) -> Iterator[Batch]:
                 prompt_id = _last_prompt(rest, parsed, start) or prompt_id
                 parsed = stop
                 try:
-                    found = _step(loads(rest[start:stop]), place, agent, prompt_id)
+                    found = step_of(loads(rest[start:stop]), writer, prompt_id)
                 except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                     bad_lines += 1
                     continue
                 if found is not None:
-                    step, tools = found
-                    same_step = bool(steps) and steps[-1].message_id == step.message_id
-                    tool_use_ids = f"{tool_use_ids} {tools}".strip() if same_step else tools
-                    steps.append(step)
+                    same_step = any(found.steps[0].message_id == s.message_id for s in steps[-4:])
+                    tool_use_ids = f"{tool_use_ids} {found.tools}" if same_step else found.tools
+                    tool_use_ids = tool_use_ids.strip()
+                    steps += found.steps
             prompt_id = _last_prompt(rest, parsed, end) or prompt_id
             offset += end
-            rest = rest[end:]
+            rest_before, rest = rest, rest[end:]
             if len(rest) > MAX_LINE:
                 length, bad_long = _skip_line(file, rest)
                 offset += length
@@ -155,6 +157,7 @@ def read(place: Place, cursor: Cursor) -> Iterator[Batch]:
                 steps,
                 Cursor(status.st_dev, status.st_ino, *seen, offset, head, prompt_id, tool_use_ids),
                 bad_lines,
+                _cost_states(rest_before, end, place),
             )
 
 
@@ -224,95 +227,19 @@ def _skip_line(file: BinaryIO, seen: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _step(
-    line: dict[str, object], place: Place, agent: str, prompt_id: str
-) -> tuple[Step, str] | None:
-    """The step a line tells of and its tool calls; None for a line that is no API response.
-
-    Raises `ValueError`, `TypeError`, `KeyError` or `AttributeError` for a damaged one.
-    """
-    if line.get("type") != "assistant":
-        return None
-    message = line["message"]
-    if not isinstance(message, dict):
-        raise TypeError("message")
-    answered_by = clean(message.get("model"))
-    if answered_by == "<synthetic>" or message.get("usage") is None:
-        return None  # the client's own words (an API error, an interruption): nothing was used
-    # The client prices what it asked for, whatever the answer names (2.1.330, 2026-11-23). An
-    # alias of the person's own (a Bedrock profile) says nothing, and the answer's name is better.
-    requested = clean(line.get("requestedModel"))
-    model = requested if "claude" in requested else answered_by or requested
-    message_id = clean(message.get("id")) or clean(line.get("requestId")) or clean(line["uuid"])
-    if not message_id:
-        raise ValueError("no message id")
-    raw = message["usage"]
-    content = message.get("content")
-    tools = [
-        clean(block.get("id"))
-        for block in (content if isinstance(content, list) else ())
-        if isinstance(block, dict) and block.get("type") == "tool_use"
-    ]
-    step = Step(
-        message_id=message_id,
-        session_id=place.session_id,
-        agent=agent,
-        agent_id=place.agent_id,
-        prompt_id=prompt_id,
-        branch=clean(line.get("gitBranch")),
-        model=model,
-        at_ms=_milliseconds(line["timestamp"]),
-        usage=_usage(raw),
-        speed=clean(raw.get("speed")),
-        geo=clean(raw.get("inference_geo")),
-        tier=clean(raw.get("service_tier")),
-    )
-    return step, " ".join(tools)
-
-
-def _usage(raw: dict[str, object]) -> Usage:
-    split = raw.get("cache_creation")
-    write = _count(raw.get("cache_creation_input_tokens"))
-    write_5m = write_1h = 0
-    if isinstance(split, dict):
-        write_5m = _count(split.get("ephemeral_5m_input_tokens"))
-        write_1h = _count(split.get("ephemeral_1h_input_tokens"))
-    # As the client prices it (2.1.330, 2026-11-23): of the total, what the split does not call a
-    # 1-hour write is a 5-minute write; without a total the split stands alone.
-    total = write or write_5m + write_1h
-    write_1h = min(write_1h, total)
-    write_5m = total - write_1h
-    tools = raw.get("server_tool_use")
-    return Usage(
-        input_tokens=_count(raw.get("input_tokens")),
-        output_tokens=_count(raw.get("output_tokens")),
-        cache_read_tokens=_count(raw.get("cache_read_input_tokens")),
-        cache_write_5m_tokens=write_5m,
-        cache_write_1h_tokens=write_1h,
-        web_searches=_count(tools.get("web_search_requests")) if isinstance(tools, dict) else 0,
-    )
-
-
-def _count(value: object) -> int:
-    if value is None:
-        return 0
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_TOKENS:
-        raise ValueError("not a count")
-    return value
-
-
-def _milliseconds(timestamp: object) -> int:
-    if not isinstance(timestamp, str):
-        raise TypeError("timestamp")
-    moment = datetime.fromisoformat(timestamp)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1000)
-
-
-def clean(value: object, limit: int = 200) -> str:
-    """Outside text made safe to store and to print: one line, no control characters, bounded."""
-    if not isinstance(value, str):
-        return ""
-    text = value[:limit].encode("utf-8", "replace").decode("utf-8", "replace")
-    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+def _cost_states(data: bytes, end: int, place: Place) -> list[ClientTotal]:
+    """The client's own totals in a stretch: it writes one when a session ends (2.1.330)."""
+    totals = []
+    at = -1
+    while (at := data.find(b'"cost-state"', at + 1, end)) != -1:
+        line = data[data.rfind(b"\n", 0, at) + 1 : data.find(b"\n", at)]
+        try:
+            state = loads(line)
+            if state["type"] != "cost-state":
+                continue
+            session_id, total = clean(state["sessionId"]), stated_picousd(state["totalCostUSD"])
+        except (ValueError, TypeError, KeyError, RecursionError):
+            continue  # a text that happens to hold the words
+        if total is not None and session_id == place.session_id:
+            totals.append(ClientTotal(session_id, "transcript", 0, 0, total))
+    return totals

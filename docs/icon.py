@@ -123,9 +123,9 @@ def png(lines: Iterator[bytes]) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
     header = struct.pack(">IIBBBBB", SIZE, SIZE, 8, 6, 0, 0, 0)  # 8 bits, RGBA
-    pixels = zlib.compress(b"".join(b"\0" + line for line in lines), 9)
+    packed = zlib.compress(b"".join(b"\0" + line for line in lines), 9)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
     )
 
 

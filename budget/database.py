@@ -1,0 +1,162 @@
+"""The file of a ledger: its format, opening it, transactions, and errors that say what to do.
+
+SQLite, because its transactions take the operating system's file locks, survive a killed process,
+and its `UNIQUE` on the message id makes booking idempotent. The write-ahead log is left to the next
+connection (see `hook.py`): a hook pays for no `fsync`, and a transaction that a power failure takes
+away is read again from the transcript, because the cursor that says "this was read" went with it.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from budget.errors import LedgerError
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE entries (
+  seq INTEGER PRIMARY KEY,
+  message_id TEXT NOT NULL UNIQUE,
+  session_id TEXT NOT NULL, agent TEXT NOT NULL, agent_id TEXT NOT NULL,
+  prompt_id TEXT NOT NULL, branch TEXT NOT NULL, model TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+  cache_read_tokens INTEGER NOT NULL,
+  cache_write_5m_tokens INTEGER NOT NULL, cache_write_1h_tokens INTEGER NOT NULL,
+  web_searches INTEGER NOT NULL,
+  speed TEXT NOT NULL, geo TEXT NOT NULL, tier TEXT NOT NULL,
+  responses INTEGER NOT NULL, -- 1, or 0 for what an advisor used within another step
+  parts TEXT NOT NULL, -- the iterations of the step as JSON, or empty
+  stated_picousd INTEGER, -- what a 1.x client wrote that it cost
+  price_version TEXT NOT NULL, picousd INTEGER, bound_picousd INTEGER NOT NULL
+);
+CREATE INDEX entries_at ON entries (at_ms);
+CREATE INDEX entries_session ON entries (session_id, at_ms);
+
+-- Derived: sums per bucket of time, per session and over all. `start` is milliseconds, or the
+-- session's id for the span 'session', or 0 for 'all'.
+CREATE TABLE totals (
+  span TEXT NOT NULL, start NOT NULL,
+  model TEXT NOT NULL, agent TEXT NOT NULL, branch TEXT NOT NULL,
+  steps INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+  cache_read_tokens INTEGER NOT NULL,
+  cache_write_5m_tokens INTEGER NOT NULL, cache_write_1h_tokens INTEGER NOT NULL,
+  web_searches INTEGER NOT NULL, picousd INTEGER NOT NULL, bound_picousd INTEGER NOT NULL,
+  unattributed_picousd INTEGER NOT NULL, unpriced_steps INTEGER NOT NULL,
+  PRIMARY KEY (span, start, model, agent, branch)
+) WITHOUT ROWID;
+
+CREATE TABLE cursors (
+  path TEXT PRIMARY KEY, session_id TEXT NOT NULL,
+  device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL, offset INTEGER NOT NULL, head TEXT NOT NULL,
+  prompt_id TEXT NOT NULL, tool_use_ids TEXT NOT NULL,
+  bad_lines INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX cursors_session ON cursors (session_id);
+
+-- Steps of another session that a session's transcript repeats: the history of a fork.
+CREATE TABLE copies (
+  session_id TEXT NOT NULL, message_id TEXT NOT NULL,
+  PRIMARY KEY (session_id, message_id)
+) WITHOUT ROWID;
+
+-- The client's own totals for a session, by source: each process the sensor reports on, the
+-- transcript, the status line, the result message.
+CREATE TABLE client_totals (
+  session_id TEXT NOT NULL, source TEXT NOT NULL, since_ms INTEGER NOT NULL,
+  base_picousd INTEGER NOT NULL, total_picousd INTEGER NOT NULL,
+  before_picousd INTEGER NOT NULL, -- derived: the session's entries from before since_ms
+  PRIMARY KEY (session_id, source)
+) WITHOUT ROWID;
+
+-- What the client counts beyond the session's entries, by the quarter of an hour it appeared in.
+CREATE TABLE unattributed (
+  session_id TEXT NOT NULL, quarter INTEGER NOT NULL, picousd INTEGER NOT NULL,
+  PRIMARY KEY (session_id, quarter)
+) WITHOUT ROWID;
+
+-- What was said once: a warning per budget, window and mark; a notice per session.
+CREATE TABLE said (key TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Database:
+    """One open ledger file. Raises `LedgerError` wherever SQLite fails, with what to do."""
+
+    def __init__(self, path: str, wait_s: float = 5.0) -> None:
+        self.path = path
+        try:
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
+            self._prepare()
+        except (sqlite3.Error, OSError) as error:
+            raise _explained(path, error) from error
+
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        version = self.row("PRAGMA user_version")[0]
+        if version == 0:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            with self.transaction():
+                if self.row("PRAGMA user_version")[0] == 0:
+                    for statement in _SCHEMA.split(";\n"):
+                        self._connection.execute(statement)
+                    self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
+            raise LedgerError(
+                f"The ledger {self.path} has the format {version}, this version of budget knows "
+                f"{SCHEMA_VERSION}. A newer budget wrote it: update this one. Nothing was changed."
+            )
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; one writer at a time."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from error
+
+    def write(self, sql: str, values: Iterator[Any] | tuple[Any, ...] = ()) -> int:
+        """Changes something, inside a transaction; how many rows."""
+        return self._connection.execute(sql, tuple(values)).rowcount
+
+    def write_many(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
+        self._connection.executemany(sql, rows)
+
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from error
+
+    def row(self, sql: str, *values: object) -> tuple[Any, ...]:
+        """The first row of a query that has one."""
+        return self.rows(sql, *values)[0]
+
+
+def _explained(path: str, error: Exception) -> LedgerError:
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        advice = "Another process holds it; it is tried again at the next step."
+    elif "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
+        advice = "Make the folder writable for you, or set BUDGET_HOME to one that is."
+    elif "malformed" in text or "not a database" in text:
+        advice = "It is damaged: move it away; the next step books the transcripts anew."
+    elif "full" in text or getattr(error, "errno", 0) == 28:
+        advice = "Free some space on its disk."
+    else:
+        advice = "`budget doctor` looks closer."
+    return LedgerError(f"The ledger {path} cannot be used: {text}. {advice}")

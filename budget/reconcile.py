@@ -1,0 +1,111 @@
+"""Makes entries and the client's own total agree: the difference is *unattributed*.
+
+Compaction, titles and other background requests leave no step in a transcript, but the client
+counts them. Where its total comes from does not matter here: the sensor, the transcript's own
+`cost-state` line, the status line, the result message of a headless run.
+"""
+
+from collections.abc import Iterable
+
+from budget.ledger import Ledger, buckets
+from budget.model import ClientTotal, Spend, Window
+from budget.windows import QUARTER_MS
+
+# The client adds floats: a difference below this (a thousandth of a micro-dollar) is none.
+_NOISE_PICOUSD = 1_000
+
+
+def note(ledger: Ledger, reports: Iterable[ClientTotal]) -> None:
+    """Keeps the highest report of each source. Inside a transaction."""
+    for report in reports:
+        before = ledger.row(
+            "SELECT coalesce(sum(coalesce(picousd, bound_picousd)), 0) FROM entries"
+            " WHERE session_id = ? AND at_ms < ? AND NOT EXISTS"
+            " (SELECT 1 FROM client_totals WHERE session_id = ? AND source = ?)",
+            report.session_id,
+            report.since_ms,
+            report.session_id,
+            report.source,
+        )[0]
+        ledger.write(
+            "INSERT INTO client_totals VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (session_id, source) DO UPDATE SET"
+            " total_picousd = max(total_picousd, excluded.total_picousd)",
+            (*report, before),
+        )
+
+
+def settle(ledger: Ledger, session_id: str, now_ms: int) -> None:
+    """Sets the unattributed amount of a session. Inside a transaction.
+
+    It is a level, not a sum: when steps that were late arrive, it falls by what they cost, the
+    newest first, and never below zero. What rises is dated `now_ms`.
+    """
+    quarters = ledger.rows(
+        "SELECT quarter, picousd FROM unattributed WHERE session_id = ? ORDER BY quarter DESC",
+        session_id,
+    )
+    rise = gap(ledger, session_id) - sum(amount for _, amount in quarters)
+    if rise > 0:
+        _shift(ledger, session_id, now_ms // QUARTER_MS * QUARTER_MS, rise)
+    for quarter, amount in quarters:
+        if rise >= 0:
+            break
+        fall = min(amount, -rise)
+        _shift(ledger, session_id, quarter, -fall)
+        rise += fall
+
+
+def gap(ledger: Ledger, session_id: str) -> int:
+    """What the clients of a session counted beyond its entries, in picodollars, never negative.
+
+    Each source gives a lower bound (a killed client's total is lost, a sensor sees only its own
+    process), so the highest of them holds.
+    """
+    rows = ledger.rows(
+        "SELECT source, total_picousd - base_picousd, before_picousd FROM client_totals"
+        " WHERE session_id = ? ORDER BY since_ms",
+        session_id,
+    )
+    if not rows:
+        return 0
+    session = ledger.spend(Window(0, None, session_id=session_id))
+    booked = session.picousd + session.bound_picousd
+    sensed = [row for row in rows if row[0].startswith("sensor:")]
+    gaps = [
+        counted - booked - _inherited(ledger, session_id)
+        for source, counted, _ in rows
+        if not source.startswith("sensor:")
+    ]
+    if sensed:
+        before = sensed[0][2]  # the first of them: what the session had cost when it began
+        gaps.append(sum(counted for _, counted, _ in sensed) - (booked - before))
+    highest = max(gaps)
+    return int(highest) if highest > _NOISE_PICOUSD else 0
+
+
+def _inherited(ledger: Ledger, session_id: str) -> int:
+    """What a fork's total held at its start: the history it copied, and its origin's unattributed.
+
+    The client starts a fork with its origin's whole total (2.1.330, measured 2026-11-23).
+    """
+    rows = ledger.rows(
+        "SELECT entries.session_id, sum(coalesce(picousd, bound_picousd)) FROM copies"
+        " JOIN entries USING (message_id) WHERE copies.session_id = ? GROUP BY entries.session_id",
+        session_id,
+    )
+    inherited = sum(cost for _, cost in rows)
+    for origin, _ in rows:
+        unattributed = ledger.spend(Window(0, None, session_id=origin)).unattributed_picousd
+        inherited += unattributed
+    return int(inherited)
+
+
+def _shift(ledger: Ledger, session_id: str, quarter: int, picousd: int) -> None:
+    ledger.write(
+        "INSERT INTO unattributed VALUES (?, ?, ?)"
+        " ON CONFLICT (session_id, quarter) DO UPDATE SET picousd = picousd + excluded.picousd",
+        (session_id, quarter, picousd),
+    )
+    spend = Spend(unattributed_picousd=picousd)
+    ledger.add_to_totals(dict.fromkeys(buckets(session_id, quarter, "", "", ""), spend))

@@ -1,0 +1,175 @@
+"""What a line of a transcript says: the step it tells of, with what advisors used within it.
+
+Source of the format and of every rule: Claude Code 2.1.330, measured 2026-11-23.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from budget.model import MAX_TOKENS, PICO, Step, Usage
+
+
+class Found(NamedTuple):
+    steps: list[Step]
+    """The step, and what advisor models used within it."""
+    tools: str
+
+
+class Writer(NamedTuple):
+    """Who writes a transcript file: what all its steps have in common."""
+
+    session_id: str
+    agent: str = "main"
+    agent_id: str = ""
+
+
+def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | None:
+    """What a line tells of; None for a line that is no API response.
+
+    Raises `ValueError`, `TypeError`, `KeyError` or `AttributeError` for a damaged one.
+    """
+    if line.get("type") != "assistant":
+        return None
+    message = line["message"]
+    if not isinstance(message, dict):
+        raise TypeError("message")
+    answered_by = clean(message.get("model"))
+    if answered_by == "<synthetic>" or message.get("usage") is None:
+        return None  # the client's own words (an API error, an interruption): nothing was used
+    # The client prices what it asked for, whatever the answer names (2.1.330, 2026-11-23). An
+    # alias of the person's own (a Bedrock profile) says nothing, and the answer's name is better.
+    requested = clean(line.get("requestedModel"))
+    model = requested if "claude" in requested else answered_by or requested
+    message_id = clean(message.get("id")) or clean(line.get("requestId")) or clean(line["uuid"])
+    if not message_id:
+        raise ValueError("no message id")
+    raw = message["usage"]
+    content = message.get("content")
+    tools = [
+        clean(block.get("id"))
+        for block in (content if isinstance(content, list) else ())
+        if isinstance(block, dict) and block.get("type") == "tool_use"
+    ]
+    session_id = clean(line.get("requestSessionId")) or writer.session_id
+    usage = _usage(raw)
+    iterations = raw.get("iterations")
+    iterations = iterations if isinstance(iterations, list) else []
+    step = Step(
+        message_id=message_id,
+        session_id=session_id,
+        agent=writer.agent,
+        agent_id=writer.agent_id,
+        prompt_id=prompt_id,
+        branch=clean(line.get("gitBranch")),
+        model=model,
+        at_ms=_milliseconds(line["timestamp"]),
+        usage=usage,
+        speed=clean(raw.get("speed")),
+        geo=clean(raw.get("inference_geo")),
+        tier=clean(raw.get("service_tier")),
+    )
+    step = step._replace(
+        parts=_parts(iterations, usage),
+        stated_picousd=stated_picousd(line.get("costUSD")),
+        copied_into=writer.session_id if session_id != writer.session_id else "",
+    )
+    return Found([step, *_advisors(iterations, step)], " ".join(tools))
+
+
+def _parts(iterations: list[Any], usage: Usage) -> tuple[Usage, ...]:
+    """The iterations of a step, where they are several and add up to it (else they tell nothing).
+
+    The client decides on a long-prompt rate for each of them. 1-hour writes that only the total
+    tells of go to the iterations without a split, in order.
+    """
+    parts = [_usage(each) for each in iterations if _is_iteration(each, "message")]
+    if len(parts) < 2:
+        return ()
+    hour_writes = usage.cache_write_1h_tokens - sum(each.cache_write_1h_tokens for each in parts)
+    for number, each in enumerate(parts):
+        moved = min(max(0, hour_writes), each.cache_write_5m_tokens)
+        hour_writes -= moved
+        parts[number] = each._replace(
+            cache_write_5m_tokens=each.cache_write_5m_tokens - moved,
+            cache_write_1h_tokens=each.cache_write_1h_tokens + moved,
+        )
+    sums = tuple(map(sum, zip(*parts, strict=True)))
+    return tuple(parts) if sums[:5] == usage[:5] else ()
+
+
+def _advisors(iterations: list[Any], step: Step) -> Iterator[Step]:
+    """What advisor models used within a step: priced on their model, `us` as the step.
+
+    Source: the client's costUSD (2.1.330, measured 2026-11-23). Their `speed` and web searches
+    are not charged, nor is an advisor without a model.
+    """
+    for number, each in enumerate(iterations):
+        if _is_iteration(each, "advisor_message") and each.get("model"):
+            yield step._replace(
+                message_id=f"{step.message_id}/advisor-{number}",
+                model=clean(each["model"]),
+                usage=_usage(each)._replace(web_searches=0),
+                speed="",
+                responses=0,
+                parts=(),
+                stated_picousd=None,
+            )
+
+
+def _is_iteration(value: object, kind: str) -> bool:
+    return isinstance(value, dict) and value.get("type") == kind
+
+
+def stated_picousd(usd: object) -> int | None:
+    if not isinstance(usd, int | float) or isinstance(usd, bool) or not 0 <= usd < 10**6:
+        return None
+    return round(usd * PICO)
+
+
+def _usage(raw: Any) -> Usage:
+    split = raw.get("cache_creation")
+    write = _count(raw.get("cache_creation_input_tokens"))
+    write_5m = write_1h = 0
+    if isinstance(split, dict):
+        write_5m = _count(split.get("ephemeral_5m_input_tokens"))
+        write_1h = _count(split.get("ephemeral_1h_input_tokens"))
+    # As the client prices it (2.1.330, 2026-11-23): of the total, what the split does not call a
+    # 1-hour write is a 5-minute write; without a total the split stands alone.
+    total = write or write_5m + write_1h
+    write_1h = min(write_1h, total)
+    write_5m = total - write_1h
+    tools = raw.get("server_tool_use")
+    return Usage(
+        input_tokens=_count(raw.get("input_tokens")),
+        output_tokens=_count(raw.get("output_tokens")),
+        cache_read_tokens=_count(raw.get("cache_read_input_tokens")),
+        cache_write_5m_tokens=write_5m,
+        cache_write_1h_tokens=write_1h,
+        web_searches=_count(tools.get("web_search_requests")) if isinstance(tools, dict) else 0,
+    )
+
+
+def _count(value: object) -> int:
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_TOKENS:
+        raise ValueError("not a count")
+    return value
+
+
+def _milliseconds(timestamp: object) -> int:
+    if not isinstance(timestamp, str):
+        raise TypeError("timestamp")
+    moment = datetime.fromisoformat(timestamp)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)
+
+
+def clean(value: object, limit: int = 200) -> str:
+    """Outside text made safe to store and to print: one line, no control characters, bounded."""
+    if not isinstance(value, str):
+        return ""
+    text = value[:limit].encode("utf-8", "replace").decode("utf-8", "replace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
