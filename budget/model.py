@@ -7,7 +7,7 @@ Times are integer milliseconds since the epoch, UTC.
 """
 
 from operator import add, sub
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PICO = 10**12
 
@@ -202,6 +202,8 @@ class Policy(NamedTuple):
     advise_context_tokens: int
     """0: never advise on the size of the context."""
     focus: str
+    prices: tuple[dict[str, Any], ...]
+    """What the configs say of prices, the lowest authority first (see `pricing.corrected`)."""
     problems: tuple[str, ...]
     """What is wrong with the configs; the last valid version of each layer is in force."""
 

@@ -76,6 +76,11 @@ def client_totals_folder(env: Env, session_id: str) -> str:
     return os.path.join(state_folder(env), "client", safe_name(session_id))
 
 
+def price_file(env: Env) -> str:
+    """A newer price table than the one that ships, where the person put one in place."""
+    return os.path.join(state_folder(env), "prices.json")
+
+
 def log_file(env: Env) -> str:
     return os.path.join(state_folder(env), "logs", "hook.log")
 

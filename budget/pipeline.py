@@ -13,7 +13,7 @@ from budget.evaluate import Decision, spent
 from budget.ledger import Ledger
 from budget.model import Budget, Policy, Verdict, Window
 from budget.policy import Layer
-from budget.pricing import Table, load_table
+from budget.pricing import Table, corrected, newest_table
 from budget.transcript import Batch, Cursor, Place, changed, places, read
 from budget.windows import window, zone
 
@@ -63,6 +63,11 @@ def step(
     return judge(policy, ledger, moment.session_id, moment.now_ms), reading
 
 
+def price_table(policy: Policy, env: paths.Env) -> Table:
+    """The prices that hold in a project."""
+    return corrected(newest_table(paths.price_file(env)), policy.prices)
+
+
 def judge(policy: Policy, ledger: Ledger, session_id: str, now_ms: int) -> Decision:
     """How every budget stands now."""
     verdicts = []
@@ -79,7 +84,7 @@ def budget_window(policy: Policy, budget: Budget, session_id: str, now_ms: int) 
 
 def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Reading:
     """Brings the ledger up to what the transcripts and the client's own total say."""
-    booking = _Booking(moment, ledger, load_table())
+    booking = _Booking(moment, ledger, price_table(policy, env))
     folder = paths.client_totals_folder(env, moment.session_id)
     reports = sensor.client_totals(folder, moment.session_id)
     if moment.transcript:

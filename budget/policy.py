@@ -13,7 +13,7 @@ from budget import __version__
 from budget.errors import ConfigError
 from budget.model import UNITS, Budget, Policy, Source
 
-NO_POLICY = Policy((), "", "monday", "allow", 0, "", ())
+NO_POLICY = Policy((), "", "monday", "allow", 0, "", (), ())
 _DEFAULT_WARN_AT = (0.8,)
 
 
@@ -99,7 +99,22 @@ def _merged(layers: list[Layer], valid: dict[str, Any]) -> dict[str, Any]:
         "on_error": "block" if blocks else "allow",
         "advise_context_tokens": advice.get("context_tokens", 0),
         "focus": advice.get("focus", ""),
+        "prices": [
+            _price_layer(layer, each["prices"])
+            for layer, each in reversed(settings)
+            if each["prices"] != {"models": {}}
+        ],
         "budgets": list(rows.values()),
+    }
+
+
+def _price_layer(layer: Layer, prices: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "models": prices["models"],
+        "multiplier": prices.get("multiplier", ""),
+        "unknown": prices.get("unknown", ""),
+        # A cloned repository must not make a model look cheap.
+        "may_lower": layer.name != "repo",
     }
 
 
@@ -127,6 +142,7 @@ def _policy(compiled: dict[str, Any]) -> Policy:
         on_error=compiled["on_error"],
         advise_context_tokens=compiled["advise_context_tokens"],
         focus=compiled["focus"],
+        prices=tuple(compiled["prices"]),
         problems=tuple(compiled["problems"]),
     )
 

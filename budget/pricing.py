@@ -8,7 +8,7 @@ priced as a whole at the `long` rates; `speed: fast` and `inference_geo: us` mul
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from json import load
 from typing import Any, NamedTuple
@@ -70,21 +70,40 @@ def newest_table(downloaded: str) -> Table:
     return shipped
 
 
-def corrected(table: Table, prices: Mapping[str, Any]) -> Table:
-    """The table with what configs say: `models`, `multiplier`, `unknown` (see `policy.py`)."""
-    if not prices:
-        return table
-    models = dict(table.models)
-    for name, rates in prices["models"].items():
-        key = resolve(name, table) or name.lower()
-        known = models.get(key, [{"from": None}])
-        models[key] = [{**period, **rates} for period in known]
-    return table._replace(
-        version=f"{table.version}+config",
-        models=models,
-        multiplier=prices["multiplier"],
-        unknown=prices["unknown"],
-    )
+def corrected(table: Table, prices: Iterable[Mapping[str, Any]]) -> Table:
+    """The table with what the configs say.
+
+    `prices` is a list of layers, the lowest authority first, each with `models`, `multiplier`,
+    `unknown` and `may_lower`. A layer that may not lower prices (a repository's) can add models
+    and make known ones dearer, nothing else.
+    """
+    for layer in prices:
+        models = dict(table.models)
+        for name, rates in layer["models"].items():
+            key = resolve(name, table) or name.lower()
+            periods = models.get(key, [{"from": None, "input": "0", "output": "0"}])
+            models[key] = [_with_rates(each, rates, layer["may_lower"]) for each in periods]
+        multiplier, unknown = table.multiplier, table.unknown
+        if layer["multiplier"]:
+            multiplier = layer["multiplier"]
+            if not layer["may_lower"]:
+                multiplier = max(multiplier, table.multiplier, key=_millionths)
+        if layer["unknown"] and layer["may_lower"]:
+            unknown = layer["unknown"]
+        version = f"{table.version.removesuffix('+config')}+config"
+        table = Table(version, models, table.aliases, multiplier, unknown)
+    return table
+
+
+def _with_rates(period: dict[str, Any], told: dict[str, str], may_lower: bool) -> dict[str, Any]:
+    """One period with other rates."""
+    if may_lower:
+        # What the person says holds for prompts of every length.
+        return {key: value for key, value in period.items() if key != "long"} | told
+    raised = {
+        kind: max(rate, period.get(kind, "0"), key=_millionths) for kind, rate in told.items()
+    }
+    return {**period, **raised}
 
 
 def resolve(model: str, table: Table) -> str | None:

@@ -79,6 +79,21 @@ def _count(path: tuple[str, ...], value: Any) -> int:
     raise _InvalidError(path, "a whole number, 0 or more", value)
 
 
+def _rate(path: tuple[str, ...], value: Any) -> str:
+    """A decimal string, as the price table has them."""
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not good or not 0 <= value <= 100_000:
+        raise _InvalidError(path, "US dollars per million tokens, 0 or more", value)
+    return f"{value:.6f}"
+
+
+def _factor(path: tuple[str, ...], value: Any) -> str:
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not good or not 0 < value <= 1000:
+        raise _InvalidError(path, "a factor above 0, such as 0.85", value)
+    return f"{value:.6f}"
+
+
 def _period(path: tuple[str, ...], value: Any) -> str:
     if not isinstance(value, str) or not is_period(value):
         expected = "session, hour, day, week, month, total or a rolling time such as rolling 5h"
@@ -131,7 +146,16 @@ BUDGET_KEYS: dict[str, Check] = {
     "message": _text(500),
 }
 ADVICE_KEYS: dict[str, Check] = {"context_tokens": _count, "focus": _text(500)}
-TABLES = ("budgets", "advice")
+PRICES_KEYS: dict[str, Check] = {"multiplier": _factor, "unknown": _text(200)}
+MODEL_KEYS: dict[str, Check] = {
+    "input": _rate,
+    "output": _rate,
+    "cache_read": _rate,
+    "cache_write": _rate,
+    "cache_write_1h": _rate,
+    "web_search": _rate,
+}
+TABLES = ("budgets", "advice", "prices")
 UNKNOWN_KEY = "an unknown key"
 
 
@@ -143,6 +167,7 @@ def checked(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     top = {key: value for key, value in raw.items() if key not in TABLES}
     settings = _table((), top, FILE_KEYS, found, TABLES)
     settings["advice"] = _table(("advice",), raw.get("advice", {}), ADVICE_KEYS, found)
+    settings["prices"] = _prices(raw.get("prices", {}), found)
     budgets = raw.get("budgets", {})
     if not isinstance(budgets, dict):
         expected = "a table for each budget, such as [budgets.day]"
@@ -150,6 +175,46 @@ def checked(raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         budgets = {}
     settings["budgets"] = {name: _budget(name, table, found) for name, table in budgets.items()}
     return settings, found
+
+
+def _prices(raw: Any, found: list[Problem]) -> dict[str, Any]:
+    own = {key: value for key, value in raw.items() if key != "models"} if _is_table(raw) else raw
+    prices = _table(("prices",), own, PRICES_KEYS, found, ("models",))
+    models = raw.get("models", {}) if _is_table(raw) else {}
+    if not _is_table(models):
+        expected = 'a table for each model, such as [prices.models."acme-coder"]'
+        found.append(Problem(("prices", "models"), expected, _show(models)))
+        models = {}
+    prices["models"] = {}
+    for name, table in models.items():
+        path = ("prices", "models", name)
+        rates = _table(path, table, MODEL_KEYS, found)
+        for needed in ("input", "output"):
+            if _is_table(table) and needed not in table:
+                expected = "US dollars per million tokens"
+                found.append(Problem((*path, needed), expected, "nothing"))
+        if "input" in rates:
+            prices["models"][name] = _cache_rates(rates)
+    return prices
+
+
+def _cache_rates(rates: dict[str, str]) -> dict[str, str]:
+    """The names of the price table; what is not told follows the usual multiples of input."""
+    base = float(rates["input"])
+
+    def usual(factor: float) -> str:
+        return f"{base * factor:.6f}"
+
+    return {
+        **{kind: rates[kind] for kind in ("input", "output", "web_search") if kind in rates},
+        "cache_read": rates.get("cache_read", usual(0.1)),
+        "cache_write_5m": rates.get("cache_write", usual(1.25)),
+        "cache_write_1h": rates.get("cache_write_1h", usual(2)),
+    }
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _table(
