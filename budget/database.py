@@ -31,6 +31,7 @@ CREATE TABLE entries (
   responses INTEGER NOT NULL, -- 1, or 0 for what an advisor used within another step
   parts TEXT NOT NULL, -- the iterations of the step as JSON, or empty
   stated_picousd INTEGER, -- what a 1.x client wrote that it cost
+  user TEXT NOT NULL, -- whose session it was
   price_version TEXT NOT NULL, picousd INTEGER, bound_picousd INTEGER NOT NULL
 );
 CREATE INDEX entries_at ON entries (at_ms);
@@ -79,6 +80,9 @@ CREATE TABLE unattributed (
   PRIMARY KEY (session_id, quarter)
 ) WITHOUT ROWID;
 
+-- About the ledger itself: `root`, the folder of the project.
+CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
 -- What was said once: a warning per budget, window and mark; a notice per session.
 CREATE TABLE said (key TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
@@ -87,8 +91,9 @@ CREATE TABLE said (key TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 class Database:
     """One open ledger file. Raises `LedgerError` wherever SQLite fails, with what to do."""
 
-    def __init__(self, path: str, wait_s: float = 5.0) -> None:
+    def __init__(self, path: str, wait_s: float = 5.0, root: str = "") -> None:
         self.path = path
+        self._root = root
         try:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
@@ -105,6 +110,7 @@ class Database:
                 if self.row("PRAGMA user_version")[0] == 0:
                     for statement in _SCHEMA.split(";\n"):
                         self._connection.execute(statement)
+                    self.write("INSERT INTO facts VALUES ('root', ?)", (self._root,))
                     self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         elif version != SCHEMA_VERSION:
             raise LedgerError(

@@ -148,6 +148,7 @@ def _moment(event: Event, env: paths.Env, now_ms: int) -> pipeline.Moment:
         tool_use_ids=event.tool_use_ids if event.name == "PostToolBatch" else (),
         now_ms=now_ms,
         read_for_s=0.8 if _is_last(event) else 5.0,
+        user=paths.person(env, event.project),
     )
 
 

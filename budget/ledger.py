@@ -12,16 +12,16 @@ from budget.database import Database
 from budget.model import Price, Spend, Step, Usage, Window
 from budget.pricing import Table, price
 from budget.transcript import Cursor
-from budget.windows import SPANS, cover
+from budget.windows import QUARTER_MS, SPANS, cover
 
 _STEP_COLUMNS = (
     "message_id, session_id, agent, agent_id, prompt_id, branch, model, at_ms, input_tokens,"
     " output_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens,"
-    " web_searches, speed, geo, tier, responses, parts, stated_picousd"
+    " web_searches, speed, geo, tier, responses, parts, stated_picousd, user"
 )
 _COLUMNS = f"{_STEP_COLUMNS}, picousd, bound_picousd, price_version"
-_INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 23)})"
-_UPDATE = f"UPDATE entries SET ({_COLUMNS}) = ({', '.join('?' * 23)}) WHERE message_id = ?"
+_INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 24)})"
+_UPDATE = f"UPDATE entries SET ({_COLUMNS}) = ({', '.join('?' * 24)}) WHERE message_id = ?"
 _SUMS = ", ".join(f"coalesce(sum({field}), 0)" for field in Spend._fields)
 _ENTRY_SUMS = """coalesce(sum(responses), 0), coalesce(sum(input_tokens), 0),
   coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
@@ -84,24 +84,36 @@ class Ledger(Database):
             joined[step.message_id] = known.joined(step) if known else step
             if step.copied_into:
                 changes.copies.append((step.copied_into, step.message_id))
-        new = raised = 0
+        known_rows = self._known(list(joined))
+        new_rows = []
+        raised = 0
         for step in joined.values():
-            row = self.rows(f"SELECT {_COLUMNS} FROM entries WHERE message_id = ?", step.message_id)
-            if not row:
-                new += 1
+            row = known_rows.get(step.message_id)
+            if row is None:
                 cost = price(step, table)
-                self.write(_INSERT, _values(step, cost))
+                new_rows.append(_values(step, cost))
                 changes.add(step, _spend(step, cost))
                 continue
-            booked, old_cost = _entry(row[0])
+            booked, old_cost = _entry(row)
             higher = booked.joined(step)
             if higher.usage != booked.usage:
                 raised += 1
                 cost = price(higher, table)
                 self.write(_UPDATE, (*_values(higher, cost), higher.message_id))
                 changes.add(higher, _spend(higher, cost).minus(_spend(booked, old_cost)))
+        self.write_many(_INSERT, new_rows)
         changes.write()
-        return Booked(new, raised)
+        return Booked(len(new_rows), raised)
+
+    def _known(self, message_ids: list[str]) -> dict[str, tuple[Any, ...]]:
+        """The rows of those message ids that are booked."""
+        known: dict[str, tuple[Any, ...]] = {}
+        for first in range(0, len(message_ids), 500):
+            some = message_ids[first : first + 500]
+            marks = ", ".join("?" * len(some))
+            query = f"SELECT {_COLUMNS} FROM entries WHERE message_id IN ({marks})"
+            known |= {row[0]: row for row in self.rows(query, *some)}
+        return known
 
     def reprice_unpriced(self, table: Table) -> int:
         """Prices what was booked without a price and has one in this table; how many entries."""
@@ -148,6 +160,10 @@ class Ledger(Database):
         )
         return [row[0] for row in rows]
 
+    def root(self) -> str:
+        """The folder of the project."""
+        return str(self.row("SELECT value FROM facts WHERE key = 'root'")[0])
+
     def bad_lines(self) -> int:
         """Lines of transcripts that should have told of a step and could not be read."""
         return int(self.row("SELECT coalesce(sum(bad_lines), 0) FROM cursors")[0])
@@ -178,23 +194,31 @@ class _Changes:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._totals: dict[Bucket, Spend] = {}
-        self._before: list[tuple[int, str, int]] = []
+        # By (session, quarter of an hour, model, agent, branch): every bucket is a sum of these.
+        self._spend: dict[tuple[str, int, str, str, str], Spend] = {}
+        self._steps: list[tuple[int, str, int]] = []
         self.copies: list[tuple[str, str]] = []
 
     def add(self, step: Step, spend: Spend) -> None:
-        for bucket in buckets(step.session_id, step.at_ms, step.model, step.agent, step.branch):
-            known = self._totals.get(bucket)
-            self._totals[bucket] = spend if known is None else known.plus(spend)
-        self._before.append((spend.picousd + spend.bound_picousd, step.session_id, step.at_ms))
+        quarter = step.at_ms // QUARTER_MS * QUARTER_MS
+        key = (step.session_id, quarter, step.model, step.agent, step.branch)
+        known = self._spend.get(key)
+        self._spend[key] = spend if known is None else known.plus(spend)
+        self._steps.append((spend.picousd + spend.bound_picousd, step.session_id, step.at_ms))
 
     def write(self) -> None:
-        self._ledger.add_to_totals(self._totals)
-        self._ledger.write_many(
-            "UPDATE client_totals SET before_picousd = before_picousd + ?"
-            " WHERE session_id = ? AND since_ms > ?",
-            self._before,
-        )
+        totals: dict[Bucket, Spend] = {}
+        for key, spend in self._spend.items():
+            for bucket in buckets(*key):
+                known = totals.get(bucket)
+                totals[bucket] = spend if known is None else known.plus(spend)
+        self._ledger.add_to_totals(totals)
+        if self._ledger.rows("SELECT 1 FROM client_totals WHERE since_ms > 0 LIMIT 1"):
+            self._ledger.write_many(
+                "UPDATE client_totals SET before_picousd = before_picousd + ?"
+                " WHERE session_id = ? AND since_ms > ?",
+                self._steps,
+            )
         self._ledger.write_many("INSERT OR IGNORE INTO copies VALUES (?, ?)", self.copies)
 
 
@@ -214,6 +238,7 @@ def _values(step: Step, cost: Price) -> tuple[Any, ...]:
         step.responses,
         dumps(step.parts) if step.parts else "",
         step.stated_picousd,
+        step.user,
         *cost,
     )
 
@@ -221,8 +246,8 @@ def _values(step: Step, cost: Price) -> tuple[Any, ...]:
 def _entry(row: tuple[Any, ...]) -> tuple[Step, Price]:
     """The reverse of `_values`."""
     parts = tuple(Usage(*part) for part in loads(row[18])) if row[18] else ()
-    step = Step._make((*row[:8], Usage(*row[8:14]), *row[14:18], parts, row[19], ""))
-    return step, Price(*row[20:])
+    step = Step._make((*row[:8], Usage(*row[8:14]), *row[14:18], parts, row[19], "", row[20]))
+    return step, Price(*row[21:])
 
 
 def _spend(step: Step, cost: Price) -> Spend:

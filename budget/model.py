@@ -77,6 +77,8 @@ class Step(NamedTuple):
     """What an old client (1.x) wrote that the step cost."""
     copied_into: str = ""
     """The session whose transcript repeats this step of another session (a fork); else empty."""
+    user: str = ""
+    """Whose session it is."""
 
     def joined(self, other: "Step") -> "Step":
         """This step with the higher usage of both: lines of one step differ only in that."""

@@ -90,6 +90,54 @@ def safe_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", name)[:100] or "-"
 
 
+def person(env: Env, project: Project) -> str:
+    """Whose work it is: `$BUDGET_USER`, else git's `user.email`, else the system's user.
+
+    Read from git's files without running git: the repository's own, then the person's.
+    """
+    if env.get("BUDGET_USER"):
+        return clean(env["BUDGET_USER"])
+    config = env.get("XDG_CONFIG_HOME") or os.path.join(_home(env), ".config")
+    for path in (
+        os.path.join(project.root, ".git", "config"),
+        os.path.join(_home(env), ".gitconfig"),
+        os.path.join(config, "git", "config"),
+    ):
+        email = _git_email(path)
+        if email:
+            return email
+    return clean(env.get("USER") or env.get("USERNAME") or env.get("LOGNAME") or "")
+
+
+def _git_email(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read(65_536)
+    except OSError:
+        return ""
+    section = ""
+    for line in text.splitlines():
+        bare = line.strip()
+        if bare.startswith("["):
+            section = bare.lower()
+        elif section == "[user]":
+            key, _, value = bare.partition("=")
+            if key.strip().lower() == "email":
+                return clean(value.strip().strip('"'))
+    return ""
+
+
+def all_ledgers(env: Env) -> list[str]:
+    """The ledger of every project of this machine."""
+    folder = os.path.join(state_folder(env), "projects")
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    files = (os.path.join(folder, name, "ledger.db") for name in names)
+    return [path for path in files if os.path.exists(path)]
+
+
 def find_project(folder: str) -> Project:
     """The project a folder belongs to, found without running git."""
     here = os.path.realpath(folder)

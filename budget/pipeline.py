@@ -5,6 +5,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from budget import paths, reconcile, sensor
@@ -34,6 +35,7 @@ class Moment(NamedTuple):
     now_ms: int
     read_for_s: float
     """Reading stops after this long; the next event goes on from there."""
+    user: str = ""
 
 
 class Reading(NamedTuple):
@@ -118,8 +120,11 @@ class _Booking:
         self._unreadable: list[str] = []
 
     def read_all(self) -> None:
-        for place in places(self._moment.transcript, self._moment.session_id):
+        for place in self._places():
             self._read(place)
+
+    def _places(self) -> Iterator[Place]:
+        return places(self._moment.transcript, self._moment.session_id, self._moment.user)
 
     def await_step(self) -> None:
         """Waits a bounded moment for the step that was just made.
@@ -130,7 +135,7 @@ class _Booking:
         until = min(self._deadline, time.monotonic() + LATE_LINES_S)
         while self.step_missing() and time.monotonic() < until:
             time.sleep(_POLL_S)
-            for place in places(self._moment.transcript, self._moment.session_id):
+            for place in self._places():
                 if place.agent_id == self._moment.agent_id:
                     self._read(place)
 
@@ -169,14 +174,14 @@ class _Booking:
         wanted = set(self._moment.tool_use_ids)
         return not any(
             wanted.intersection(self._cursors.get(place.path, Cursor()).tool_use_ids.split())
-            for place in places(self._moment.transcript, self._moment.session_id)
+            for place in self._places()
             if place.agent_id == self._moment.agent_id
         )
 
 
 def open_ledger(env: paths.Env, project: paths.Project, wait_s: float = 5.0) -> Ledger:
     """Raises `LedgerError`."""
-    return Ledger(paths.ledger_file(env, project), wait_s)
+    return Ledger(paths.ledger_file(env, project), wait_s, project.root)
 
 
 def has_ledger(env: paths.Env, project: paths.Project) -> bool:

@@ -5,6 +5,7 @@ Source of the format and of every rule: Claude Code 2.1.330, measured 2026-11-23
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from budget.model import MAX_TOKENS, PICO, Step, Usage
@@ -22,6 +23,7 @@ class Writer(NamedTuple):
     session_id: str
     agent: str = "main"
     agent_id: str = ""
+    user: str = ""
 
 
 def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | None:
@@ -68,6 +70,7 @@ def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | Non
         speed=clean(raw.get("speed")),
         geo=clean(raw.get("inference_geo")),
         tier=clean(raw.get("service_tier")),
+        user=writer.user,
     )
     step = step._replace(
         parts=_parts(iterations, usage),
@@ -128,48 +131,54 @@ def stated_picousd(usd: object) -> int | None:
 
 
 def _usage(raw: Any) -> Usage:
+    """Raises `ValueError` for a count that is none."""
     split = raw.get("cache_creation")
-    write = _count(raw.get("cache_creation_input_tokens"))
-    write_5m = write_1h = 0
-    if isinstance(split, dict):
-        write_5m = _count(split.get("ephemeral_5m_input_tokens"))
-        write_1h = _count(split.get("ephemeral_1h_input_tokens"))
-    # As the client prices it (2.1.330, 2026-11-23): of the total, what the split does not call a
-    # 1-hour write is a 5-minute write; without a total the split stands alone.
+    tools = raw.get("server_tool_use")
+    has_split = isinstance(split, dict)
+    counts = (
+        raw.get("input_tokens"),
+        raw.get("output_tokens"),
+        raw.get("cache_read_input_tokens"),
+        raw.get("cache_creation_input_tokens"),
+        split.get("ephemeral_5m_input_tokens") if has_split else 0,
+        split.get("ephemeral_1h_input_tokens") if has_split else 0,
+        tools.get("web_search_requests") if isinstance(tools, dict) else 0,
+    )
+    numbers = [0 if count is None else count for count in counts]
+    for number in numbers:
+        # `type`, not `isinstance`: true and false are no counts.
+        if type(number) is not int or not 0 <= number <= MAX_TOKENS:
+            raise ValueError("not a count")
+    tokens_in, tokens_out, cache_read, write, write_5m, write_1h, searches = numbers
+    # Of the total, what the split does not call a 1-hour write is a 5-minute write; without a
+    # total the split stands alone.
     total = write or write_5m + write_1h
     write_1h = min(write_1h, total)
-    write_5m = total - write_1h
-    tools = raw.get("server_tool_use")
-    return Usage(
-        input_tokens=_count(raw.get("input_tokens")),
-        output_tokens=_count(raw.get("output_tokens")),
-        cache_read_tokens=_count(raw.get("cache_read_input_tokens")),
-        cache_write_5m_tokens=write_5m,
-        cache_write_1h_tokens=write_1h,
-        web_searches=_count(tools.get("web_search_requests")) if isinstance(tools, dict) else 0,
-    )
-
-
-def _count(value: object) -> int:
-    if value is None:
-        return 0
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_TOKENS:
-        raise ValueError("not a count")
-    return value
+    return Usage(tokens_in, tokens_out, cache_read, total - write_1h, write_1h, searches)
 
 
 def _milliseconds(timestamp: object) -> int:
     if not isinstance(timestamp, str):
         raise TypeError("timestamp")
+    # The client's own form, `2026-11-23T06:39:21.434Z`: a minute is looked up, the rest added.
+    if len(timestamp) == 24 and timestamp[23] == "Z" and timestamp[19] == ".":
+        return _minute_ms(timestamp[:16]) + int(timestamp[17:19]) * 1000 + int(timestamp[20:23])
     moment = datetime.fromisoformat(timestamp)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)
 
 
+@lru_cache(maxsize=64)
+def _minute_ms(minute: str) -> int:
+    return int(datetime.fromisoformat(minute).replace(tzinfo=UTC).timestamp()) * 1000
+
+
 def clean(value: object, limit: int = 200) -> str:
     """Outside text made safe to store and to print: one line, no control characters, bounded."""
     if not isinstance(value, str):
         return ""
+    if len(value) <= limit and value.isprintable():
+        return value
     text = value[:limit].encode("utf-8", "replace").decode("utf-8", "replace")
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

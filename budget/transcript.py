@@ -7,11 +7,12 @@ once; `Usage.highest` joins them. Most bytes are lines without usage: they are n
 """
 
 import os
+import re
 import stat
 from binascii import crc32
-from collections.abc import Iterator
-from json import loads
-from typing import BinaryIO, NamedTuple
+from collections.abc import Callable, Iterator
+from json import loads as json_loads
+from typing import Any, BinaryIO, NamedTuple
 
 from budget.errors import InputError
 from budget.model import ClientTotal, Step
@@ -20,6 +21,12 @@ from budget.steps import Writer, clean, stated_picousd, step_of
 CHUNK = 4 * 1024 * 1024
 MAX_LINE = 16 * 1024 * 1024
 _HEAD = 256
+# Every usage has it, and nothing shorter can be searched for as fast.
+_MARK = b'"output_tokens"'
+# In the last bytes every line is parsed: the tool calls of the last step are told from them.
+_TAIL = 256 * 1024
+# A usage with objects in it, not deeper: another is never taken for a repetition.
+_USAGE = re.compile(rb'"usage":\{(?:[^{}]|\{[^{}]*\})*\}')
 
 
 class Cursor(NamedTuple):
@@ -57,18 +64,19 @@ class Place(NamedTuple):
     session_id: str
     agent: str = "main"
     agent_id: str = ""
+    user: str = ""
 
 
-def places(transcript: str, session_id: str) -> Iterator[Place]:
+def places(transcript: str, session_id: str, user: str = "") -> Iterator[Place]:
     """The main transcript and every file of its subagents, nested ones included.
 
     The files of subagents lie below `<transcript without .jsonl>/subagents/`; what kind of agent
     wrote one stands in the `.meta.json` beside it.
     """
-    yield Place(transcript, session_id)
-    yield from _agent_places(
-        os.path.join(transcript.removesuffix(".jsonl"), "subagents"), session_id
-    )
+    yield Place(transcript, session_id, user=user)
+    folder = os.path.join(transcript.removesuffix(".jsonl"), "subagents")
+    for place in _agent_places(folder, session_id):
+        yield place._replace(user=user)
 
 
 def _agent_places(folder: str, session_id: str, depth: int = 0) -> Iterator[Place]:
@@ -92,7 +100,7 @@ def agent_type(place: Place) -> str:
         return place.agent
     try:
         with _open_regular(place.path.removesuffix(".jsonl") + ".meta.json") as file:
-            kind = loads(file.read(65_536)).get("agentType")
+            kind = json_loads(file.read(65_536)).get("agentType")
     except (OSError, InputError, ValueError, AttributeError, RecursionError):
         kind = None
     return clean(kind) or "subagent"
@@ -107,7 +115,10 @@ def changed(place: Place, cursor: Cursor) -> bool:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) != cursor[:4]
 
 
-def read(place: Place, cursor: Cursor) -> Iterator[Batch]:
+Loads = Callable[[bytes], Any]
+
+
+def read(place: Place, cursor: Cursor, loads: Loads = json_loads) -> Iterator[Batch]:
     """Yields what was appended since `cursor`, a batch per chunk of the file.
 
     A last line without its newline waits for the next call. A file that shrank, was replaced or
@@ -119,7 +130,7 @@ def read(place: Place, cursor: Cursor) -> Iterator[Batch]:
         if not _continues(file, status, cursor):
             cursor = Cursor()
         head = _head(file, _HEAD)
-        writer = Writer(place.session_id, agent_type(place), place.agent_id)
+        writer = Writer(place.session_id, agent_type(place), place.agent_id, place.user)
         file.seek(cursor.offset)
         offset, prompt_id, tool_use_ids = cursor.offset, cursor.prompt_id, cursor.tool_use_ids
         rest, done, bad_long = b"", False, 0
@@ -131,11 +142,15 @@ def read(place: Place, cursor: Cursor) -> Iterator[Batch]:
             bad_lines, bad_long = bad_long, 0
             steps: list[Step] = []
             parsed = 0
+            repeated = _Repeated()
             for start, stop in _usage_lines(rest, end):
+                line = rest[start:stop]
+                if stop < end - _TAIL and repeated.same_step(line):
+                    continue
                 prompt_id = _last_prompt(rest, parsed, start) or prompt_id
                 parsed = stop
                 try:
-                    found = step_of(loads(rest[start:stop]), writer, prompt_id)
+                    found = step_of(loads(line), writer, prompt_id)
                 except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                     bad_lines += 1
                     continue
@@ -144,6 +159,7 @@ def read(place: Place, cursor: Cursor) -> Iterator[Batch]:
                     tool_use_ids = f"{tool_use_ids} {found.tools}" if same_step else found.tools
                     tool_use_ids = tool_use_ids.strip()
                     steps += found.steps
+                    repeated.remember(found.steps[0].message_id, line)
             prompt_id = _last_prompt(rest, parsed, end) or prompt_id
             offset += end
             rest_before, rest = rest, rest[end:]
@@ -189,10 +205,29 @@ def _continues(file: BinaryIO, status: os.stat_result, cursor: Cursor) -> bool:
     return file.read(1) == b"\n"
 
 
+class _Repeated:
+    """Knows a line that says nothing new: the same message id, with the same usage to the byte.
+
+    A step is written as several such lines. Parsing them is most of the work of an import.
+    """
+
+    def __init__(self) -> None:
+        self._id = self._usage = b""
+
+    def remember(self, message_id: str, line: bytes) -> None:
+        at = line.rfind(b'"usage":{')
+        usage = _USAGE.match(line, at) if at != -1 else None
+        self._usage = usage[0] if usage else b""
+        self._id = b'"id":"%s"' % message_id.encode()
+
+    def same_step(self, line: bytes) -> bool:
+        return bool(self._usage) and self._usage in line and self._id in line
+
+
 def _usage_lines(data: bytes, end: int) -> Iterator[tuple[int, int]]:
     """Where the lines of `data[:end]` that name a usage start and end."""
     done = 0
-    while (at := data.find(b'"usage"', done, end)) != -1:
+    while (at := data.find(_MARK, done, end)) != -1:
         start = data.rfind(b"\n", done, at) + 1 or done
         stop = data.find(b"\n", at)
         yield start, stop
@@ -213,12 +248,12 @@ def _skip_line(file: BinaryIO, seen: bytes) -> tuple[int, int]:
 
     The length is 0 while the line is unfinished.
     """
-    length, told = len(seen), b'"usage"' in seen
+    length, told = len(seen), _MARK in seen
     edge = seen[-16:]
     while block := file.read(CHUNK):
         newline = block.find(b"\n")
         piece = block if newline == -1 else block[: newline + 1]
-        told = told or b'"usage"' in edge + piece
+        told = told or _MARK in edge + piece
         edge = piece[-16:]
         length += len(piece)
         if newline != -1:
@@ -228,18 +263,19 @@ def _skip_line(file: BinaryIO, seen: bytes) -> tuple[int, int]:
 
 
 def _cost_states(data: bytes, end: int, place: Place) -> list[ClientTotal]:
-    """The client's own totals in a stretch: it writes one when a session ends (2.1.330)."""
-    totals = []
-    at = -1
-    while (at := data.find(b'"cost-state"', at + 1, end)) != -1:
-        line = data[data.rfind(b"\n", 0, at) + 1 : data.find(b"\n", at)]
-        try:
-            state = loads(line)
-            if state["type"] != "cost-state":
-                continue
-            session_id, total = clean(state["sessionId"]), stated_picousd(state["totalCostUSD"])
-        except (ValueError, TypeError, KeyError, RecursionError):
-            continue  # a text that happens to hold the words
-        if total is not None and session_id == place.session_id:
-            totals.append(ClientTotal(session_id, "transcript", 0, 0, total))
-    return totals
+    """The client's own total at the end of a stretch: it writes one when a session ends (2.1.330).
+
+    It is cumulative over resumes, so the last one is the highest.
+    """
+    at = data.rfind(b'"cost-state"', max(0, end - _TAIL), end)
+    if at == -1:
+        return []
+    line = data[data.rfind(b"\n", 0, at) + 1 : data.find(b"\n", at)]
+    try:
+        state = json_loads(line)
+        total = stated_picousd(state["totalCostUSD"])
+        if state["type"] != "cost-state" or state["sessionId"] != place.session_id:
+            return []
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []  # a text that happens to hold the words
+    return [] if total is None else [ClientTotal(place.session_id, "transcript", 0, 0, total)]

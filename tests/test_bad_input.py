@@ -90,9 +90,7 @@ class Machine:
             stderr=subprocess.PIPE,
         )
         try:
-            stdout, stderr = process.communicate(
-                data if process.stdin else None, timeout=allowed_s
-            )
+            stdout, stderr = process.communicate(data if process.stdin else None, timeout=allowed_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -464,9 +462,7 @@ def test_a_link_to_a_device_is_not_read(machine: Machine) -> None:
     ],
     ids=["relative", "another kind", "NUL", "escape"],
 )
-def test_a_path_that_is_no_transcripts_is_refused(
-    machine: Machine, path: str, shown: str
-) -> None:
+def test_a_path_that_is_no_transcripts_is_refused(machine: Machine, path: str, shown: str) -> None:
     answer = machine.hook(machine.event("Stop", transcript_path=path))
     assert answer == says(f"{OFF}The transcript path {shown} is not one: it was not read.")
 
@@ -591,9 +587,7 @@ def test_each_problem_of_a_config_is_a_sentence_with_its_line(machine: Machine) 
     strict=True, reason="tomllib raises a plain ValueError for it: told as a bug, nothing counted"
 )
 @pytest.mark.parametrize("number", ["9" * 5000, "0x" + "9" * 5000], ids=["decimal", "hex"])
-def test_a_number_of_5000_digits_is_a_problem_of_the_config(
-    machine: Machine, number: str
-) -> None:
+def test_a_number_of_5000_digits_is_a_problem_of_the_config(machine: Machine, number: str) -> None:
     machine.repo_config.write_text(BUDGET + f"steps = {number}\n")
     text = machine.hook(machine.event())["systemMessage"]
     assert text.startswith(f"budget: {machine.repo_config}")
@@ -740,7 +734,9 @@ def test_a_ledger_of_a_newer_budget_is_left_alone(machine: Machine) -> None:
     db.close()
     before = path.read_bytes()
     text = machine.hook(machine.event())["systemMessage"]
-    assert text.startswith(f"{OFF}The ledger {path} has the format 99, this version of budget knows")
+    assert text.startswith(
+        f"{OFF}The ledger {path} has the format 99, this version of budget knows"
+    )
     assert text.endswith("A newer budget wrote it: update this one. Nothing was changed.")
     assert path.read_bytes() == before
 
@@ -785,10 +781,16 @@ def test_a_compiled_policy_of_garbage_is_compiled_anew(machine: Machine, garbage
 def test_reports_of_the_clients_total_that_are_garbage_are_passed_over(machine: Machine) -> None:
     folder = machine.state / "client" / "s1"
     folder.mkdir(parents=True)
-    good = {"session": "s1", "since_ms": 1, "base_usd": 0, "usd": 1.5}
-    for number, change in enumerate(
-        ({"usd": -1}, {"usd": "1"}, {"usd": 1e9}, {"session": "s2"}, {"since_ms": 1e999}, {"usd": {}})
-    ):
+    good: dict[str, object] = {"session": "s1", "since_ms": 1, "base_usd": 0, "usd": 1.5}
+    changes: tuple[dict[str, object], ...] = (
+        {"usd": -1},
+        {"usd": "1"},
+        {"usd": 1e9},
+        {"usd": {}},
+        {"session": "s2"},
+        {"since_ms": 1e999},
+    )
+    for number, change in enumerate(changes):
         (folder / f"{number}.json").write_text(json.dumps({**good, **change}))
     for number, text in enumerate(("", "[]", "[" * 100_000, '{"usd": NaN', "\x00" * 100)):
         (folder / f"text-{number}.json").write_text(text)
@@ -973,7 +975,7 @@ def test_a_transcript_outside_stops_when_failures_do(machine: Machine, strict: b
     ids=["no session", "no folder", "tool calls"],
 )
 def test_an_unusable_event_stops_a_strict_install(
-    machine: Machine, change: dict[str, object]
+    machine: Machine, change: dict[str, Any]
 ) -> None:
     answer = machine.hook(machine.event(**change), strict=True)
     assert answer["continue"] is False

@@ -1,0 +1,226 @@
+"""Books transcripts that are already there: of all projects, once, and again without harm."""
+
+import os
+from collections.abc import Callable, Iterator
+from json import loads
+from typing import Any, NamedTuple
+
+import orjson
+
+from budget import paths, pipeline, reconcile
+from budget.errors import InputError
+from budget.ledger import Ledger
+from budget.policy import load_policy
+from budget.pricing import Table
+from budget.transcript import Batch, Cursor, Place, changed, places, read
+
+# Steps are written in transactions of about this many bytes of transcript: what is lost by a kill.
+_TRANSACTION_BYTES = 32 * 1024 * 1024
+_HEAD_BYTES = 8 * 1024
+
+
+class Session(NamedTuple):
+    """One main transcript."""
+
+    path: str
+    session_id: str
+    folder: str
+    """Where the session was started: its project."""
+    started: str
+    """The first time stamp in it."""
+    mtime_ns: int
+
+
+class Summary(NamedTuple):
+    """What an import found."""
+
+    projects: int = 0
+    sessions: int = 0
+    files: int = 0
+    read_files: int = 0
+    """Files that held something new."""
+    bytes_read: int = 0
+    new_steps: int = 0
+    raised_steps: int = 0
+    bad_lines: int = 0
+    unreadable: tuple[str, ...] = ()
+
+
+def find_sessions(root: str) -> Iterator[Session]:
+    """Every main transcript below a `projects` folder, with the folder it was started in."""
+    for directory, folders, names in os.walk(root):
+        if "subagents" in folders:
+            folders.remove("subagents")
+        for name in names:
+            if name.endswith(".jsonl") and not name.startswith("agent-"):
+                found = _session(os.path.join(directory, name))
+                if found:
+                    yield found
+
+
+def _session(path: str) -> Session | None:
+    """What the first lines of a transcript tell; the folder's own name where they tell nothing."""
+    folder = started = ""
+    try:
+        if not os.path.isfile(path):
+            return None
+        status = os.stat(path)
+        with open(path, "rb") as file:
+            head = file.read(_HEAD_BYTES)
+            if b'"cwd"' not in head or b'"timestamp"' not in head:
+                head += file.read(32 * _HEAD_BYTES)
+    except OSError:
+        return None
+    for line in head.splitlines():
+        if b'"cwd"' not in line and b'"timestamp"' not in line:
+            continue
+        try:
+            told = loads(line)
+            folder = folder or str(told.get("cwd") or "")
+            started = started or str(told.get("timestamp") or "")
+        except (ValueError, AttributeError, RecursionError):
+            continue
+        if folder and started:
+            break
+    if not os.path.isabs(folder) or "\0" in folder:
+        folder = os.path.dirname(path)
+    session_id = os.path.basename(path).removesuffix(".jsonl")
+    return Session(path, session_id, folder, started, status.st_mtime_ns)
+
+
+def size_of(sessions: list[Session]) -> int:
+    """Bytes of all files of the sessions, subagents included."""
+    return sum(
+        os.path.getsize(place.path)
+        for session in sessions
+        for place in places(session.path, session.session_id)
+        if os.path.exists(place.path)
+    )
+
+
+def import_sessions(
+    sessions: list[Session],
+    env: paths.Env,
+    now_ms: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Summary:
+    """Books every session into its project's ledger; `progress` is called with bytes done.
+
+    The oldest first: the history that an old client's fork copied belongs to its origin. It can be
+    ended and run again at any time: what was booked stays booked, once.
+    """
+    by_project: dict[paths.Project, list[Session]] = {}
+    known: dict[str, paths.Project] = {}
+    for session in sorted(sessions, key=lambda each: (each.started, each.mtime_ns)):
+        if session.folder not in known:
+            known[session.folder] = paths.find_project(session.folder)
+        by_project.setdefault(known[session.folder], []).append(session)
+    summary = Summary(projects=len(by_project))
+    for project, group in by_project.items():
+        policy = load_policy(pipeline.layers(env, project), paths.policy_file(env, project))
+        ledger = pipeline.open_ledger(env, project)
+        try:
+            table, user = pipeline.price_table(policy, env), paths.person(env, project)
+            booking = _Import(ledger, table, user, now_ms, progress)
+            for session in group:
+                booking.add(session)
+            booking.flush()
+        finally:
+            ledger.close()
+        summary = _joined(summary, booking.summary)
+    return summary
+
+
+def _joined(one: Summary, other: Summary) -> Summary:
+    both = {key: getattr(one, key) + getattr(other, key) for key in Summary._fields}
+    return Summary(**both)
+
+
+def _loads(line: bytes) -> Any:
+    """orjson, where it can read the line: it refuses lone surrogates, which clients do write."""
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        return loads(line)
+
+
+class _Import:
+    """Books the sessions of one project, in large transactions."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        table: Table,
+        user: str,
+        now_ms: int,
+        progress: Callable[[int], None],
+    ) -> None:
+        self._user = user
+        self._ledger = ledger
+        self._table = table
+        self._now_ms = now_ms
+        self._progress = progress
+        self._pending: list[tuple[Place, Batch]] = []
+        self._sessions: set[str] = set()
+        self._waiting_bytes = 0
+        self.summary = Summary()
+
+    def add(self, session: Session) -> None:
+        cursors = self._ledger.cursors(session.session_id)
+        self._count(sessions=1)
+        for place in places(session.path, session.session_id, self._user):
+            self._count(files=1)
+            cursor = cursors.get(place.path, Cursor())
+            size = os.path.getsize(place.path) if os.path.exists(place.path) else 0
+            if changed(place, cursor):
+                self._count(read_files=1)
+                self._read(place, cursor)
+            else:
+                self._progress(size)
+
+    def flush(self) -> None:
+        """Writes what was read; nothing at all when there is nothing new."""
+        if not self._pending:
+            return
+        with self._ledger.transaction():
+            steps = [step for _, batch in self._pending for step in batch.steps]
+            booked = self._ledger.book(steps, self._table)
+            self._count(new_steps=booked.new, raised_steps=booked.raised)
+            for place, batch in self._pending:
+                self._count(bad_lines=batch.bad_lines)
+                self._ledger.move_cursor(
+                    place.path, place.session_id, batch.cursor, batch.bad_lines
+                )
+                reconcile.note(self._ledger, batch.client_totals)
+                if batch.client_totals:
+                    self._sessions.add(place.session_id)
+            for session_id in sorted(self._sessions):
+                reconcile.settle(self._ledger, session_id, self._now_ms)
+        self._pending.clear()
+        self._sessions.clear()
+        self._waiting_bytes = 0
+
+    def _read(self, place: Place, cursor: Cursor) -> None:
+        at = cursor.offset
+        try:
+            for batch in read(place, cursor, _loads):
+                self._pending.append((place, batch))
+                done = batch.cursor.offset - at if batch.cursor.offset >= at else 0
+                at = batch.cursor.offset
+                self._waiting_bytes += done
+                self._count(bytes_read=done)
+                self._progress(done)
+                if self._waiting_bytes > _TRANSACTION_BYTES:
+                    self.flush()
+        except InputError as error:
+            self._tell(str(error))
+        except OSError as error:
+            self._tell(f"{place.path} cannot be read: {error.strerror}.")
+
+    def _count(self, **numbers: int) -> None:
+        self.summary = self.summary._replace(
+            **{key: getattr(self.summary, key) + number for key, number in numbers.items()}
+        )
+
+    def _tell(self, text: str) -> None:
+        self.summary = self.summary._replace(unreadable=(*self.summary.unreadable, text))
