@@ -44,6 +44,7 @@ class Summary(NamedTuple):
     raised_steps: int = 0
     bad_lines: int = 0
     unreadable: tuple[str, ...] = ()
+    unpriced_models: tuple[str, ...] = ()
 
 
 def find_sessions(root: str) -> Iterator[Session]:
@@ -125,14 +126,16 @@ def import_sessions(
             for session in group:
                 booking.add(session)
             booking.flush()
+            unpriced = tuple(ledger.unpriced_models())
         finally:
             ledger.close()
-        summary = _joined(summary, booking.summary)
+        summary = _joined(summary, booking.summary._replace(unpriced_models=unpriced))
     return summary
 
 
 def _joined(one: Summary, other: Summary) -> Summary:
     both = {key: getattr(one, key) + getattr(other, key) for key in Summary._fields}
+    both["unpriced_models"] = tuple(sorted(set(both["unpriced_models"])))
     return Summary(**both)
 
 

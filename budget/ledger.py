@@ -4,7 +4,7 @@ Entries are facts. Totals are derived from them in the same transaction: per ses
 time and in all. Nothing here decides: it adds up.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from json import dumps, loads
 from typing import Any, NamedTuple
 
@@ -153,6 +153,44 @@ class Ledger(Database):
     def _totals(self, span: str, start: int | str) -> Spend:
         where = f"SELECT {_SUMS} FROM totals WHERE span = ? AND start = ?"
         return Spend(*self.row(where, span, start))
+
+    def sums_by(self, column: str, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
+        """Sums of the quarters of an hour that begin in [start, end), grouped by a column."""
+        rows = self.rows(
+            f"SELECT {column}, {_SUMS} FROM totals WHERE span = 'quarter' AND start >= ?"
+            f" AND start < ? GROUP BY {column}",
+            start_ms,
+            end_ms,
+        )
+        return [(str(row[0]), Spend(*row[1:])) for row in rows]
+
+    def entry_sums_by(self, column: str, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
+        """The same from the entries, for what totals are not kept by."""
+        rows = self.rows(
+            f"SELECT {column}, {_ENTRY_SUMS} FROM entries WHERE at_ms >= ? AND at_ms < ?"
+            f" GROUP BY {column}",
+            start_ms,
+            end_ms,
+        )
+        return [(str(row[0]), Spend(*row[1:])) for row in rows]
+
+    def unattributed_by_session(self, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
+        rows = self.rows(
+            "SELECT session_id, sum(picousd) FROM unattributed WHERE quarter >= ? AND quarter < ?"
+            " GROUP BY session_id HAVING sum(picousd) > 0",
+            start_ms,
+            end_ms,
+        )
+        return [(session, Spend(unattributed_picousd=amount)) for session, amount in rows]
+
+    def entries(self) -> Iterator[tuple[Step, Price]]:
+        """Every entry, in the order of booking, without holding them all."""
+        last = 0
+        while rows := self.rows(
+            f"SELECT {_COLUMNS}, seq FROM entries WHERE seq > ? ORDER BY seq LIMIT 5000", last
+        ):
+            last = rows[-1][-1]
+            yield from (_entry(row[:-1]) for row in rows)
 
     def unpriced_models(self) -> list[str]:
         rows = self.rows(

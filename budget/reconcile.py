@@ -6,6 +6,7 @@ counts them. Where its total comes from does not matter here: the sensor, the tr
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from budget.ledger import Ledger, buckets
 from budget.model import ClientTotal, Spend, Window
@@ -109,3 +110,55 @@ def _shift(ledger: Ledger, session_id: str, quarter: int, picousd: int) -> None:
     )
     spend = Spend(unattributed_picousd=picousd)
     ledger.add_to_totals(dict.fromkeys(buckets(session_id, quarter, "", "", ""), spend))
+
+
+class Comparison(NamedTuple):
+    """One session: what the client counted, against what is booked."""
+
+    session_id: str
+    source: str
+    client_picousd: int
+    """Without what the session inherited."""
+    booked_picousd: int
+    """Entries of the time the client's total covers; unpriced steps at their bound."""
+    unattributed_picousd: int
+
+    @property
+    def difference_picousd(self) -> int:
+        """What is still not explained: above zero, the client counted more than is booked."""
+        return self.client_picousd - self.booked_picousd - self.unattributed_picousd
+
+
+def compare(ledger: Ledger) -> tuple[list[Comparison], int]:
+    """Every session with a client total, and how many sessions have none."""
+    compared = []
+    sessions = ledger.rows("SELECT start FROM totals WHERE span = 'session' GROUP BY start")
+    for (session_id,) in sessions:
+        spend = ledger.spend(Window(0, None, session_id=session_id))
+        rows = ledger.rows(
+            "SELECT source, since_ms, total_picousd - base_picousd, before_picousd"
+            " FROM client_totals WHERE session_id = ? ORDER BY since_ms",
+            session_id,
+        )
+        if not rows:
+            continue
+        booked = spend.picousd + spend.bound_picousd
+        sensed = [row for row in rows if row[0].startswith("sensor:")]
+        told = [row for row in rows if not row[0].startswith("sensor:")]
+        candidates = [
+            Comparison(
+                session_id,
+                source,
+                max(0, counted - _inherited(ledger, session_id)),
+                booked,
+                spend.unattributed_picousd,
+            )
+            for source, _, counted, _ in told
+        ]
+        if sensed:
+            counted = sum(row[2] for row in sensed)
+            booked_since = booked - sensed[0][3]
+            unattributed = spend.unattributed_picousd
+            candidates.append(Comparison(session_id, "sensor", counted, booked_since, unattributed))
+        compared.append(max(candidates, key=lambda each: each.difference_picousd))
+    return compared, len(sessions) - len(compared)

@@ -1,11 +1,14 @@
 """Tables for people, with rich."""
 
+from typing import Literal
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from budget import messages
-from budget.model import Verdict
+from budget.model import PICO, Spend, Verdict
+from budget.report import Report
 from budget.status import Standing, shown_path
 
 _STYLES = {"ok": "green", "warned": "yellow", "exceeded": "bold red"}
@@ -76,3 +79,53 @@ def _notices(standing: Standing) -> list[str]:
             " what is shown may be too low."
         )
     return notices
+
+
+def show_report(report: Report, by: str) -> None:
+    """A row per key: cost, share, steps, tokens by kind, how much of the prompts was cached."""
+    console = Console(highlight=False)
+    if not report.rows:
+        console.print(
+            "Nothing is booked here yet. [bold]budget import[/bold] books older sessions."
+        )
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim", show_footer=True)
+    total = report.total
+    footer = ["total", *_report_row(total, total)]
+    names = (by, "cost", "share", "steps", "input", "output", "cache read", "written", "cached")
+    for name, foot in zip(names, footer, strict=True):
+        justify: Literal["left", "right"] = "left" if name == by else "right"
+        table.add_column(name, footer=foot, justify=justify, footer_style="bold", no_wrap=True)
+    for key, spend in report.rows.items():
+        table.add_row(escape(key), *_report_row(spend, total))
+    console.print(table)
+    if total.unattributed_picousd:
+        amount = messages.money(total.unattributed_picousd)
+        console.print(f"{amount} of it is unattributed: the client counted it beyond the steps.")
+    if total.unpriced_steps:
+        models = escape(", ".join(report.unpriced_models))
+        steps = f"{total.unpriced_steps:,} steps of unknown models are not in the cost: {models}."
+        console.print(f"[yellow]![/yellow] {steps}")
+    if report.skipped_lines:
+        console.print(f"[yellow]![/yellow] {report.skipped_lines} damaged lines are not counted.")
+
+
+def _report_row(spend: Spend, total: Spend) -> list[str]:
+    cost = spend.picousd + spend.unattributed_picousd
+    whole = total.picousd + total.unattributed_picousd
+    prompt = spend.input_tokens + spend.cache_read_tokens + spend.cache_write
+    return [
+        f"${cost / PICO:,.2f}" if cost >= PICO else messages.money(cost, 4),
+        f"{cost / whole * 100:.0f} %" if whole else "",
+        f"{spend.steps:,}",
+        *(
+            f"{count:,}"
+            for count in (
+                spend.input_tokens,
+                spend.output_tokens,
+                spend.cache_read_tokens,
+                spend.cache_write,
+            )
+        ),
+        f"{spend.cache_read_tokens / prompt * 100:.0f} %" if prompt else "",
+    ]

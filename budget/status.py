@@ -156,3 +156,8 @@ def shown_path(path: str) -> str:
     """A path as people read it: from their home."""
     home = os.path.expanduser("~")
     return "~" + path[len(home) :] if path.startswith(home + os.sep) else path
+
+
+def iso_ms(at_ms: int) -> str:
+    """UTC, ISO 8601, to the millisecond."""
+    return f"{iso(at_ms)[:-1]}.{at_ms % 1000:03d}Z"

@@ -4,8 +4,9 @@ A window is half open, [start, end). Calendar windows follow the wall clock of t
 day at a daylight-saving change has 23 or 25 hours.
 """
 
+import os
 import re
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from budget.model import Window
 
@@ -69,6 +70,15 @@ def window(
     return Window(_midnight_ms(start, tz), end_ms, resets_at_ms=end_ms)
 
 
+def system_zone_name() -> str:
+    """The system's zone: its IANA name where it tells one, else its offset."""
+    name = os.environ.get("TZ", "").removeprefix(":")
+    target = os.path.realpath("/etc/localtime")
+    if not name and "zoneinfo/" in target:
+        name = target.partition("zoneinfo/")[2]
+    return name or datetime.now().astimezone().strftime("UTC%z")
+
+
 def local_time(at_ms: int, tz: tzinfo | None) -> datetime:
     """The wall clock at a time."""
     return _local(at_ms, tz)
@@ -87,6 +97,11 @@ def _dates(per: str, local: datetime, week_starts: str) -> tuple[datetime, datet
         return start, start + timedelta(days=7)
     start = day.replace(day=1)
     return start, (start + timedelta(days=32)).replace(day=1)
+
+
+def day_start_ms(day: date, tz: tzinfo | None) -> int:
+    """When a day of the wall clock begins."""
+    return _midnight_ms(datetime(day.year, day.month, day.day), tz)  # noqa: DTZ001
 
 
 def _midnight_ms(date: datetime, tz: tzinfo | None) -> int:

@@ -6,7 +6,19 @@ import sys
 import typer
 
 from budget import __version__
-from budget.cli import check, doctor, init, install, status, statusline
+from budget.cli import (
+    check,
+    doctor,
+    export,
+    import_,
+    init,
+    install,
+    prices,
+    reconcile,
+    report,
+    statusline,
+)
+from budget.cli import status as status_command
 from budget.errors import BudgetError
 
 app = typer.Typer(
@@ -20,7 +32,12 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("install")(install.install)
 app.command("uninstall")(install.uninstall)
-app.command("status")(status.status)
+app.command("status")(status_command.status)
+app.command("report")(report.report)
+app.command("import")(import_.import_)
+app.command("export")(export.export)
+app.command("reconcile")(reconcile.reconcile)
+app.command("prices")(prices.prices)
 app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 app.command("statusline")(statusline.statusline)

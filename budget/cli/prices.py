@@ -1,0 +1,112 @@
+"""`budget prices`: the price table, what a model id resolves to, and a newer table."""
+
+import json as json_module
+from typing import Annotated, Any
+
+import typer
+
+from budget import paths, pipeline, pricing
+from budget.cli import options
+from budget.errors import BudgetError
+
+
+def prices(
+    model: Annotated[str, typer.Argument(help="A model id; default: the whole table.")] = "",
+    update: Annotated[
+        str, typer.Option(metavar="FILE", help="Put a newer price table in place and reprice.")
+    ] = "",
+    project: options.Project = ".",
+    json: options.Json = False,
+) -> None:
+    """Show what models cost, with dates and sources, or what a model id resolves to and why.
+
+    `--update FILE` takes a newer `prices.json` and prices the steps that had no price.
+    """
+    env, found = options.environment(), options.find(project)
+    if update:
+        _update(update, env)
+        return
+    from budget.policy import load_policy
+
+    policy = load_policy(pipeline.layers(env, found), paths.policy_file(env, found))
+    table = pipeline.price_table(policy, env)
+    if model:
+        _one(model, table, json)
+        return
+    rows = [
+        {"model": name, **period} for name, periods in table.models.items() for period in periods
+    ]
+    if json:
+        typer.echo(json_module.dumps({"version": table.version, "models": rows}, indent=2))
+        return
+    _show(rows, f"Prices of {table.version}, US dollars per million tokens.")
+
+
+def _one(model: str, table: pricing.Table, json: bool) -> None:
+    resolved = pricing.resolve(model, table)
+    periods = table.models[resolved] if resolved else []
+    if json:
+        facts = {"model": model, "resolves_to": resolved, "periods": periods}
+        typer.echo(json_module.dumps({"version": table.version, **facts}, indent=2))
+    elif resolved is None:
+        typer.echo(
+            f"{model} is in no table of {table.version}: its steps are unpriced. Budgets count"
+            f" them {_unknown(table)}. Give it a price with [prices.models.{json_module.dumps(model)}]"
+            " in ~/.claude/budget.toml, or take a newer table with `budget prices --update FILE`."
+        )
+    else:
+        how = "as it is" if resolved == model else "its name without what platforms and dates add"
+        rows = [{"model": resolved, **period} for period in periods]
+        _show(rows, f"{model} is {resolved}: {how}.")
+
+
+def _unknown(table: pricing.Table) -> str:
+    if table.unknown == pricing.DEAREST or not pricing.resolve(table.unknown, table):
+        return "at the dearest known rates"
+    return f"like {table.unknown}"
+
+
+def _show(rows: list[dict[str, Any]], head: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(escape(head))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    columns = ("model", "from", *pricing.KINDS, "web_search", "fast", "us", "source")
+    for column in columns:
+        table.add_column(column.replace("_", " "), no_wrap=column == "model")
+    for row in rows:
+        table.add_row(*(escape(str(row.get(column) or "")) for column in columns))
+        if "long" in row:
+            over = f"  over {row['long']['above']:,} tokens"
+            table.add_row(over, "", *(row["long"].get(kind, "") for kind in pricing.KINDS))
+    console.print(table)
+
+
+def _update(path: str, env: dict[str, str]) -> None:
+    import os
+    import shutil
+
+    from budget.ledger import Ledger
+
+    table = pricing.load_table(path)
+    current = pricing.newest_table(paths.price_file(env))
+    if table.version <= current.version:
+        raise BudgetError(
+            f"{path} is of {table.version}; the table in use is of {current.version}, not older."
+        )
+    os.makedirs(paths.state_folder(env), mode=0o700, exist_ok=True)
+    temporary = f"{paths.price_file(env)}.{os.getpid()}"
+    shutil.copyfile(path, temporary)
+    os.replace(temporary, paths.price_file(env))
+    repriced = 0
+    for file in paths.all_ledgers(env):
+        ledger = Ledger(file)
+        with ledger.transaction():
+            repriced += ledger.reprice_unpriced(table)
+        ledger.close()
+    typer.echo(
+        f"The prices of {table.version} hold from now on. {repriced} steps that had no price have one."
+    )

@@ -1,0 +1,79 @@
+"""`budget reconcile`: the ledger against the client's own totals."""
+
+import json as json_module
+from typing import Annotated
+
+import typer
+
+from budget.cli import options
+
+
+def reconcile(
+    project: options.Project = ".",
+    every: Annotated[bool, typer.Option("--all", help="All projects of this machine.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Compare, session by session, what is booked with what the client itself counted.
+
+    The difference is what leaves no step in a transcript: compaction, titles, other background
+    requests. Sessions no client total is known for are counted, not compared.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from budget import report as reports
+    from budget.messages import usd6
+    from budget.reconcile import compare
+
+    ledgers = reports.open_ledgers(options.environment(), options.find(project), every)
+    rows, unknown = [], 0
+    for ledger in ledgers:
+        sessions, without = compare(ledger)
+        rows += sessions
+        unknown += without
+        ledger.close()
+    facts = [
+        {
+            "session": row.session_id,
+            "source": row.source,
+            "client_usd": usd6(row.client_picousd),
+            "booked_usd": usd6(row.booked_picousd),
+            "unattributed_usd": usd6(row.unattributed_picousd),
+            "difference_usd": usd6_signed(row.difference_picousd),
+        }
+        for row in rows
+    ]
+    total = {
+        "client_usd": usd6(sum(row.client_picousd for row in rows)),
+        "booked_usd": usd6(sum(row.booked_picousd for row in rows)),
+        "unattributed_usd": usd6(sum(row.unattributed_picousd for row in rows)),
+        "difference_usd": usd6_signed(sum(row.difference_picousd for row in rows)),
+    }
+    if json:
+        found = {"sessions": facts, "total": total, "sessions_without_client_total": unknown}
+        typer.echo(json_module.dumps(found, indent=2))
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim", show_footer=True)
+    names = {
+        "session": ("session", "total"),
+        "source": ("client's total from", ""),
+        "client_usd": ("client", total["client_usd"]),
+        "booked_usd": ("booked", total["booked_usd"]),
+        "unattributed_usd": ("unattributed", total["unattributed_usd"]),
+        "difference_usd": ("difference", total["difference_usd"]),
+    }
+    for name, foot in names.values():
+        table.add_column(name, footer=foot, justify="right" if "." in foot else "left")
+    for fact in facts:
+        table.add_row(*(fact[key] for key in names))
+    console = Console(highlight=False)
+    console.print(table if rows else "No session with a total of the client's own yet.")
+    if unknown:
+        console.print(f"{unknown} sessions have no total of the client's own to compare with.")
+
+
+def usd6_signed(picousd: int) -> str:
+    """As `usd6`, for an amount that may be negative."""
+    from budget.messages import usd6
+
+    return usd6(picousd) if picousd >= 0 else f"-{usd6(-picousd)}"

@@ -1,0 +1,134 @@
+"""What was spent, grouped: from the ledgers only, every view adding up to the same total."""
+
+import os
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta, tzinfo
+from typing import Any, NamedTuple
+
+from budget import paths
+from budget.ledger import Ledger
+from budget.model import Spend
+from budget.windows import day_start_ms, local_time
+
+PERIODS = ("daily", "weekly", "monthly")
+GROUPS = ("session", "model", "agent", "branch", "prompt", "project", "user")
+VIEWS = (*PERIODS, *GROUPS)
+
+# What a total of the ledger is grouped by; the other groups are summed from the entries.
+_TOTAL_COLUMNS = {"model": "model", "agent": "agent", "branch": "branch"}
+_ENTRY_COLUMNS = {"session": "session_id", "prompt": "prompt_id", "user": "user"}
+_UNATTRIBUTED = "(unattributed)"
+
+
+class Query(NamedTuple):
+    """What a report is about. Dates are days of the time zone; `until` is the last one."""
+
+    by: str
+    since: date | None
+    until: date | None
+    tz: tzinfo | None
+
+    @property
+    def start_ms(self) -> int:
+        return day_start_ms(self.since, self.tz) if self.since else 0
+
+    @property
+    def end_ms(self) -> int:
+        return day_start_ms(self.until + timedelta(days=1), self.tz) if self.until else 2**62
+
+
+class Report(NamedTuple):
+    """Rows by key, and the sum of all."""
+
+    rows: dict[str, Spend]
+    unpriced_models: list[str]
+    skipped_lines: int
+    """Damaged lines of the transcripts: what was in them is not counted."""
+
+    @property
+    def total(self) -> Spend:
+        total = Spend()
+        for spend in self.rows.values():
+            total = total.plus(spend)
+        return total
+
+
+def make(query: Query, ledgers: Iterable[Ledger]) -> Report:
+    """One report over any number of projects."""
+    rows: dict[str, Spend] = {}
+    unpriced: set[str] = set()
+    skipped = 0
+    for ledger in ledgers:
+        for key, spend in _grouped(query, ledger):
+            rows[key] = rows[key].plus(spend) if key in rows else spend
+        unpriced.update(ledger.unpriced_models())
+        skipped += ledger.bad_lines()
+    order = sorted(rows) if query.by in PERIODS else sorted(rows, key=lambda key: _rank(rows[key]))
+    return Report({key: rows[key] for key in order}, sorted(unpriced), skipped)
+
+
+def _rank(spend: Spend) -> tuple[int, int]:
+    """The dearest first."""
+    return -spend.counted_picousd, -spend.tokens
+
+
+def _grouped(query: Query, ledger: Ledger) -> list[tuple[str, Spend]]:
+    if query.by in PERIODS:
+        quarters = ledger.sums_by("start", query.start_ms, query.end_ms)
+        return [(_period(query, int(start)), spend) for start, spend in quarters]
+    if query.by == "project":
+        everything = ledger.sums_by("'all'", query.start_ms, query.end_ms)
+        return [(ledger.root(), spend) for _, spend in everything]
+    if query.by in _TOTAL_COLUMNS:
+        column = _TOTAL_COLUMNS[query.by]
+        sums = ledger.sums_by(column, query.start_ms, query.end_ms)
+        return [
+            # The unattributed amount has neither model nor agent; a branch may well be unknown.
+            (key or (_UNATTRIBUTED if not spend.steps else "(none)"), spend)
+            for key, spend in sums
+        ]
+    column = _ENTRY_COLUMNS[query.by]
+    rows = ledger.entry_sums_by(column, query.start_ms, query.end_ms)
+    keyed = [(key or "(none)", spend) for key, spend in rows]
+    sessions = ledger.unattributed_by_session(query.start_ms, query.end_ms)
+    if query.by == "session":
+        return keyed + sessions
+    rest = sum(spend.unattributed_picousd for _, spend in sessions)
+    return [*keyed, (_UNATTRIBUTED, Spend(unattributed_picousd=rest))] if rest else keyed
+
+
+def _period(query: Query, start_ms: int) -> str:
+    local: datetime = local_time(start_ms, query.tz)
+    if query.by == "weekly":
+        year, week, _ = local.isocalendar()
+        return f"{year}-W{week:02d}"
+    return f"{local:%Y-%m}" if query.by == "monthly" else f"{local:%Y-%m-%d}"
+
+
+def open_ledgers(env: paths.Env, project: paths.Project, every: bool) -> list[Ledger]:
+    """The ledgers a report reads: of one project, or of all. None is made."""
+    if every:
+        files = paths.all_ledgers(env)
+    else:
+        path = paths.ledger_file(env, project)
+        files = [path] if os.path.exists(path) else []
+    return [Ledger(path) for path in files]
+
+
+def row_facts(key: str, spend: Spend) -> dict[str, Any]:
+    """A row as programs read it."""
+    from budget.messages import usd6
+
+    return {
+        "key": key,
+        "steps": spend.steps,
+        "input_tokens": spend.input_tokens,
+        "output_tokens": spend.output_tokens,
+        "cache_read_tokens": spend.cache_read_tokens,
+        "cache_write_5m_tokens": spend.cache_write_5m_tokens,
+        "cache_write_1h_tokens": spend.cache_write_1h_tokens,
+        "web_searches": spend.web_searches,
+        "usd": usd6(spend.picousd),
+        "unattributed_usd": usd6(spend.unattributed_picousd),
+        "unpriced_steps": spend.unpriced_steps,
+    }
