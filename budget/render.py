@@ -119,7 +119,7 @@ def _report_row(spend: Spend, total: Spend) -> list[str]:
         f"{cost / whole * 100:.0f} %" if whole else "",
         f"{spend.steps:,}",
         *(
-            f"{count:,}"
+            _short(count)
             for count in (
                 spend.input_tokens,
                 spend.output_tokens,
@@ -129,3 +129,11 @@ def _report_row(spend: Spend, total: Spend) -> list[str]:
         ),
         f"{spend.cache_read_tokens / prompt * 100:.0f} %" if prompt else "",
     ]
+
+
+def _short(count: int) -> str:
+    """Three to four digits with a unit: `950`, `27.3 M`. Exact numbers are in --json and --csv."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            return f"{count / size:.{1 if count < 100 * size else 0}f} {unit}"
+    return str(count)

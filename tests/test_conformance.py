@@ -93,7 +93,7 @@ class Observed(NamedTuple):
 class Session(NamedTuple):
     """One process of the client, to its end."""
 
-    cells: dict[Cell, Observed]
+    cells: dict[str, Observed]
     client_total: Decimal
     """By its last result."""
     booked: Decimal
@@ -437,7 +437,7 @@ def observe(cells: Sequence[Cell]) -> Session:
                 bases.add(used["costBasis"])
         ours = [row[1:] for row in entries if row[0].partition("/")[0] == asked[cell.name]]
         bound = usd(sum(row[2] for row in ours))
-        observed[cell] = Observed(counted, by_model(ours), bound, bases)
+        observed[cell.name] = Observed(counted, by_model(ours), bound, bases)
     return Session(
         observed,
         Decimal(results[-1]["total_cost_usd"]),
@@ -491,8 +491,8 @@ class Grid(NamedTuple):
     sessions: list[Session]
 
     @property
-    def cells(self) -> dict[Cell, Observed]:
-        return {cell: seen for session in self.sessions for cell, seen in session.cells.items()}
+    def cells(self) -> dict[str, Observed]:
+        return {name: seen for session in self.sessions for name, seen in session.cells.items()}
 
 
 @pytest.fixture(scope="module")

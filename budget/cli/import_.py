@@ -15,7 +15,7 @@ def import_(
     path: Annotated[
         str,
         typer.Option(
-            metavar="FOLDER", help="Transcripts elsewhere: a folder like ~/.claude/projects."
+            metavar="FOLDER", help="A folder like ~/.claude/projects."
         ),
     ] = "",
     json: options.Json = False,

@@ -51,8 +51,9 @@ def _one(model: str, table: pricing.Table, json: bool) -> None:
     elif resolved is None:
         typer.echo(
             f"{model} is in no table of {table.version}: its steps are unpriced. Budgets count"
-            f" them {_unknown(table)}. Give it a price with [prices.models.{json_module.dumps(model)}]"
-            " in ~/.claude/budget.toml, or take a newer table with `budget prices --update FILE`."
+            f" them {_unknown(table)}. Give it a price in ~/.claude/budget.toml, with"
+            f" [prices.models.{json_module.dumps(model)}], or take a newer table with"
+            " `budget prices --update FILE`."
         )
     else:
         how = "as it is" if resolved == model else "its name without what platforms and dates add"
@@ -74,15 +75,18 @@ def _show(rows: list[dict[str, Any]], head: str) -> None:
     console = Console(highlight=False)
     console.print(escape(head))
     table = Table(box=None, pad_edge=False, header_style="dim")
-    columns = ("model", "from", *pricing.KINDS, "web_search", "fast", "us", "source")
-    for column in columns:
-        table.add_column(column.replace("_", " "), no_wrap=column == "model")
+    columns = ("model", "from", *pricing.KINDS, "fast", "us")
+    heads = ("model", "from", "input", "output", "read", "write 5m", "write 1h", "fast", "us")
+    for head in heads:
+        table.add_column(head, no_wrap=True)
     for row in rows:
         table.add_row(*(escape(str(row.get(column) or "")) for column in columns))
         if "long" in row:
             over = f"  over {row['long']['above']:,} tokens"
             table.add_row(over, "", *(row["long"].get(kind, "") for kind in pricing.KINDS))
     console.print(table)
+    sources = ", ".join(sorted({row["source"] for row in rows if "source" in row}))
+    console.print(f"Sources: {escape(sources)}. Web searches are 0.01 each.", style="dim")
 
 
 def _update(path: str, env: dict[str, str]) -> None:
@@ -108,5 +112,6 @@ def _update(path: str, env: dict[str, str]) -> None:
             repriced += ledger.reprice_unpriced(table)
         ledger.close()
     typer.echo(
-        f"The prices of {table.version} hold from now on. {repriced} steps that had no price have one."
+        f"The prices of {table.version} hold from now on."
+        f" {repriced} steps that had no price have one now."
     )

@@ -1,4 +1,4 @@
-"""`budget report`: what was spent, by time, session, model, agent, branch, prompt, project, user."""
+"""`budget report`: what was spent, by time, session, model, agent, branch and so on."""
 
 import csv
 import enum
