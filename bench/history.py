@@ -21,7 +21,7 @@ def write_history(folder: Path, megabytes: float, seed: int = 1) -> int:
     """Fills the folder; returns the number of steps."""
     chance = random.Random(seed)
     left, session, steps = int(megabytes * 1_000_000), 0, 0
-    words = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz    \\n\"{}:,", k=200_000))
+    words = "".join(chance.choices('abcdefghijklmnopqrstuvwxyz    \\n"{}:,', k=200_000))
     while left > 0:
         session += 1
         project = f"/home/dev/project-{session % 7}"
@@ -111,7 +111,9 @@ def _session(
             ]
             result = _words(words, chance, chance.randint(500, 30_000))
             lines.append({"type": "user", "toolUseResult": {"stdout": result}, **common})
-            lines.append({"type": "attachment", "attachment": {"content": result[:4_000]}, **common})
+            lines.append(
+                {"type": "attachment", "attachment": {"content": result[:4_000]}, **common}
+            )
             for line in lines:
                 written += file.write(json.dumps(line, separators=(",", ":")) + "\n")
     return written, steps

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from budget import messages
 from budget.model import PICO, Spend, Verdict
-from budget.report import Report
+from budget.report import PERIOD_NAMES, Report
 from budget.status import Standing, shown_path
 
 _STYLES = {"ok": "green", "warned": "yellow", "exceeded": "bold red"}
@@ -92,9 +92,19 @@ def show_report(report: Report, by: str) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim", show_footer=True)
     total = report.total
     footer = ["total", *_report_row(total, total)]
-    names = (by, "cost", "share", "steps", "input", "output", "cache read", "written", "cached")
+    names = (
+        PERIOD_NAMES.get(by, by),
+        "cost",
+        "share",
+        "steps",
+        "in",
+        "out",
+        "read",
+        "written",
+        "cached",
+    )
     for name, foot in zip(names, footer, strict=True):
-        justify: Literal["left", "right"] = "left" if name == by else "right"
+        justify: Literal["left", "right"] = "right" if table.columns else "left"
         table.add_column(name, footer=foot, justify=justify, footer_style="bold", no_wrap=True)
     for key, spend in report.rows.items():
         table.add_row(escape(key), *_report_row(spend, total))

@@ -10,7 +10,8 @@ from budget.ledger import Ledger
 from budget.model import Spend
 from budget.windows import day_start_ms, local_time
 
-PERIODS = ("daily", "weekly", "monthly")
+PERIOD_NAMES = {"daily": "day", "weekly": "week", "monthly": "month"}
+PERIODS = tuple(PERIOD_NAMES)
 GROUPS = ("session", "model", "agent", "branch", "prompt", "project", "user")
 VIEWS = (*PERIODS, *GROUPS)
 

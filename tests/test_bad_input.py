@@ -974,9 +974,7 @@ def test_a_transcript_outside_stops_when_failures_do(machine: Machine, strict: b
     [{"session_id": None}, {"cwd": None}, {"tool_calls": 5}],
     ids=["no session", "no folder", "tool calls"],
 )
-def test_an_unusable_event_stops_a_strict_install(
-    machine: Machine, change: dict[str, Any]
-) -> None:
+def test_an_unusable_event_stops_a_strict_install(machine: Machine, change: dict[str, Any]) -> None:
     answer = machine.hook(machine.event(**change), strict=True)
     assert answer["continue"] is False
 

@@ -303,7 +303,9 @@ anthropic/claude-sonnet-4.5 claude-opus-5.5 Claude-Opus-4-8 CLAUDE-OPUS-4-8
 """.split()
 """As releases, aliases, Bedrock, Vertex and gateways spell them."""
 
-ADVISOR_IDS = [each for each in IDS if "claude" in each] + """
+ADVISOR_IDS = (
+    [each for each in IDS if "claude" in each]
+    + """
 claude-opus-5-5[2m] claude-opus-4-20991231 claude-sonnet-4-20991231 claude-fable-5-2-20261101
 claude-opus-5-5-fast claude-fable-5-2-preview claude-opus-5-5-v1 claude-opus-4-8-eap
 apac.anthropic.claude-sonnet-4-5-20250929-v1:0 jp.anthropic.claude-sonnet-4-5-20250929-v1:0
@@ -311,6 +313,7 @@ au.anthropic.claude-sonnet-4-5-20250929-v1:0 us.anthropic.claude-opus-4-6-v1:0
 claude-sonnet-4@20250514 claude-haiku-5-5@20261014 claude-opus-5-5@latest claude-haiku-5.5
 anthropic/claude-opus-4.8 anthropic.claude-opus-5
 """.split()
+)
 
 
 def id_cells() -> Iterator[Cell]:

@@ -9,6 +9,7 @@ import pytest
 
 from budget import rules
 from budget.cli import app
+from budget.export import FIELDS
 from tests.plugin import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -60,12 +61,18 @@ def test_no_document_names_a_command_that_is_not_built() -> None:
         ("## Keys of the file", rules.FILE_KEYS),
         ("## Keys of a budget", rules.BUDGET_KEYS),
         ("## Keys of `[advice]`", rules.ADVICE_KEYS),
+        ("## Keys of `[prices]`", {**rules.PRICES_KEYS, **rules.MODEL_KEYS}),
     ],
 )
 def test_the_configuration_page_lists_every_key(heading: str, keys: dict[str, object]) -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     section = page.split(heading)[1].split("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(keys)
+
+
+def test_the_export_page_lists_every_field() -> None:
+    page = (ROOT / "docs" / "export.md").read_text()
+    assert tuple(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == FIELDS
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -14,9 +14,7 @@ def import_(
     ] = "",
     path: Annotated[
         str,
-        typer.Option(
-            metavar="FOLDER", help="A folder like ~/.claude/projects."
-        ),
+        typer.Option(metavar="FOLDER", help="A folder like ~/.claude/projects."),
     ] = "",
     json: options.Json = False,
 ) -> None:

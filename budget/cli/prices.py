@@ -77,8 +77,8 @@ def _show(rows: list[dict[str, Any]], head: str) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     columns = ("model", "from", *pricing.KINDS, "fast", "us")
     heads = ("model", "from", "input", "output", "read", "write 5m", "write 1h", "fast", "us")
-    for head in heads:
-        table.add_column(head, no_wrap=True)
+    for column in heads:
+        table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*(escape(str(row.get(column) or "")) for column in columns))
         if "long" in row:
