@@ -1,5 +1,6 @@
 """Books transcripts that are already there: of all projects, once, and again without harm."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from json import loads
@@ -117,6 +118,7 @@ def import_sessions(
             known[session.folder] = paths.find_project(session.folder)
         by_project.setdefault(known[session.folder], []).append(session)
     summary = Summary(projects=len(by_project))
+    gc.disable()  # hundreds of thousands of small values, none of them in a cycle
     for project, group in by_project.items():
         policy = load_policy(pipeline.layers(env, project), paths.policy_file(env, project))
         ledger = pipeline.open_ledger(env, project)

@@ -157,24 +157,29 @@ def _day_ms(date: str) -> int:
 
 
 def _cost(step: Step, period: dict[str, Any]) -> int:
-    cost = sum(_token_cost(usage, period) for usage in step.parts or (step.usage,))
+    if step.parts:
+        cost = sum(_token_cost(usage, period) for usage in step.parts)
+    else:
+        cost = _token_cost(step.usage, period)
     if step.speed == "fast":
         cost = _times(cost, period.get("fast", "1"))
     if step.geo == "us":
         cost = _times(cost, period.get("us", "1"))
-    searches = picousd_per_token(period.get("web_search", "0")) * 10**6
-    return cost + step.usage.web_searches * searches
+    if step.usage.web_searches:
+        each = picousd_per_token(period.get("web_search", "0")) * 10**6
+        cost += step.usage.web_searches * each
+    return cost
 
 
 def _token_cost(usage: Usage, period: dict[str, Any]) -> int:
     """What one request's tokens cost; a long prompt is priced as a whole at the long rates."""
     long = period.get("long")
     rates = long if long and usage.prompt_tokens > long["above"] else period
-    return sum(
-        tokens * picousd_per_token(rates.get(kind, "0"))
-        for kind, tokens in zip(KINDS, usage, strict=False)
-        if tokens
-    )
+    cost = 0
+    for kind, tokens in zip(KINDS, usage, strict=False):
+        if tokens:
+            cost += tokens * picousd_per_token(rates.get(kind, "0"))
+    return cost
 
 
 def _bound(step: Step, table: Table) -> int:

@@ -47,46 +47,48 @@ def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | Non
     if not message_id:
         raise ValueError("no message id")
     raw = message["usage"]
-    content = message.get("content")
-    tools = [
-        clean(block.get("id"))
-        for block in (content if isinstance(content, list) else ())
-        if isinstance(block, dict) and block.get("type") == "tool_use"
-    ]
-    session_id = clean(line.get("requestSessionId")) or writer.session_id
     usage = _usage(raw)
+    session_id = clean(line.get("requestSessionId")) or writer.session_id
     iterations = raw.get("iterations")
-    iterations = iterations if isinstance(iterations, list) else []
     step = Step(
-        message_id=message_id,
-        session_id=session_id,
-        agent=writer.agent,
-        agent_id=writer.agent_id,
-        prompt_id=prompt_id,
-        branch=clean(line.get("gitBranch")),
-        model=model,
-        at_ms=_milliseconds(line["timestamp"]),
-        usage=usage,
-        speed=clean(raw.get("speed")),
-        geo=clean(raw.get("inference_geo")),
-        tier=clean(raw.get("service_tier")),
-        user=writer.user,
-    )
-    step = step._replace(
-        parts=_parts(iterations, usage),
+        message_id,
+        session_id,
+        writer.agent,
+        writer.agent_id,
+        prompt_id,
+        clean(line.get("gitBranch")),
+        model,
+        _milliseconds(line["timestamp"]),
+        usage,
+        clean(raw.get("speed")),
+        clean(raw.get("inference_geo")),
+        clean(raw.get("service_tier")),
+        responses=1,
+        parts=_parts(iterations, usage) if iterations else (),
         stated_picousd=stated_picousd(line.get("costUSD")),
         copied_into=writer.session_id if session_id != writer.session_id else "",
+        user=writer.user,
     )
-    return Found([step, *_advisors(iterations, step)], " ".join(tools))
+    steps = [step, *_advisors(iterations, step)] if iterations else [step]
+    return Found(steps, _tool_use_ids(message.get("content")))
 
 
-def _parts(iterations: list[Any], usage: Usage) -> tuple[Usage, ...]:
+def _tool_use_ids(content: Any) -> str:
+    return " ".join(
+        clean(block.get("id"))
+        for block in _list(content)
+        if isinstance(block, dict) and block.get("type") == "tool_use"
+    )
+
+
+def _parts(iterations: Any, usage: Usage) -> tuple[Usage, ...]:
     """The iterations of a step, where they are several and add up to it (else they tell nothing).
 
     The client decides on a long-prompt rate for each of them. 1-hour writes that only the total
     tells of go to the iterations without a split, in order.
     """
-    parts = [_usage(each) for each in iterations if _is_iteration(each, "message")]
+    messages = [each for each in _list(iterations) if _is_iteration(each, "message")]
+    parts = [_usage(each) for each in messages]
     if len(parts) < 2:
         return ()
     hour_writes = usage.cache_write_1h_tokens - sum(each.cache_write_1h_tokens for each in parts)
@@ -101,13 +103,13 @@ def _parts(iterations: list[Any], usage: Usage) -> tuple[Usage, ...]:
     return tuple(parts) if sums[:5] == usage[:5] else ()
 
 
-def _advisors(iterations: list[Any], step: Step) -> Iterator[Step]:
+def _advisors(iterations: Any, step: Step) -> Iterator[Step]:
     """What advisor models used within a step: priced on their model, `us` as the step.
 
     Source: the client's costUSD (2.1.330, measured 2026-11-23). Their `speed` and web searches
     are not charged, nor is an advisor without a model.
     """
-    for number, each in enumerate(iterations):
+    for number, each in enumerate(_list(iterations)):
         if _is_iteration(each, "advisor_message") and each.get("model"):
             yield step._replace(
                 message_id=f"{step.message_id}/advisor-{number}",
@@ -118,6 +120,10 @@ def _advisors(iterations: list[Any], step: Step) -> Iterator[Step]:
                 parts=(),
                 stated_picousd=None,
             )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _is_iteration(value: object, kind: str) -> bool:

@@ -172,7 +172,7 @@ def rows(ledger: str, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
     """The rows of a ledger's table, read past the code under test."""
     db = sqlite3.connect(ledger)
     try:
-        return db.execute(f"SELECT {columns} FROM {table} ORDER BY 1, 2, 3").fetchall()
+        return sorted(db.execute(f"SELECT {columns} FROM {table}"), key=repr)
     finally:
         db.close()
 
@@ -198,12 +198,13 @@ def folded_totals(ledger: str) -> Totals:
             totals[key] = totals.get(key, Spend()).plus(spend)
 
     facts = (
-        "at_ms, session_id, model, agent, branch, input_tokens, output_tokens, cache_read_tokens,"
+        "at_ms, session_id, model, agent, branch, responses, input_tokens, output_tokens, cache_read_tokens,"
         " cache_write_5m_tokens, cache_write_1h_tokens, web_searches, picousd, bound_picousd"
     )
     for at_ms, session_id, model, agent, branch, *counts in rows(ledger, "entries", facts):
-        *used, picousd, bound = counts
-        spend = Spend(1, *used, picousd or 0, bound, 0, int(picousd is None))
+        responses, *used, picousd, bound = counts
+        unpriced = responses if picousd is None else 0
+        spend = Spend(responses, *used, picousd or 0, bound, 0, unpriced)
         add(at_ms, session_id, (model, agent, branch), spend)
     for session_id, quarter, picousd in rows(ledger, "unattributed"):
         add(quarter, session_id, ("", "", ""), Spend(unattributed_picousd=picousd))

@@ -258,7 +258,6 @@ ITERATIONS = {
     "an advisor's own searches": iterated(
         [SOME], advisor("claude-fable-5-2", Usage(3_000, web_search_requests=2))
     ),
-    "an advisor without a model": iterated([SOME], advisor(None, ALL)),
     "an advisor of the same model": iterated([SOME], advisor("claude-opus-5-5", ALL)),
     "two advisors": iterated(
         [SOME, ALL], advisor("claude-fable-5", ALL), advisor("claude-opus-5", SOME)
