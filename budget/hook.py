@@ -36,6 +36,7 @@ class Event(NamedTuple):
     transcript: str
     agent_id: str
     prompt: str
+    prompt_id: str
     tool_name: str
     tool_use_ids: tuple[str, ...]
     source: str
@@ -127,6 +128,7 @@ def _event(payload: Any, env: paths.Env) -> Event:
         transcript=text("transcript_path"),
         agent_id=text("agent_id"),
         prompt=text("prompt"),
+        prompt_id=text("prompt_id"),
         tool_name=text("tool_name"),
         tool_use_ids=tuple(each for each in ids if isinstance(each, str)),
         source=text("source"),
@@ -146,6 +148,8 @@ def _moment(event: Event, env: paths.Env, now_ms: int) -> pipeline.Moment:
         transcript=transcript,
         agent_id=event.agent_id,
         tool_use_ids=event.tool_use_ids if event.name == "PostToolBatch" else (),
+        ended=event.name in ("Stop", "SubagentStop"),
+        prompt_id=event.prompt_id,
         now_ms=now_ms,
         read_for_s=0.8 if _is_last(event) else 5.0,
         user=paths.person(env, event.project),

@@ -32,6 +32,10 @@ class Moment(NamedTuple):
     agent_id: str
     tool_use_ids: tuple[str, ...]
     """The tool calls of the step that just ended; empty at events that are not about a step."""
+    ended: bool
+    """The turn of the main thread, or of the agent, has just ended: its last step calls no tool."""
+    prompt_id: str
+    """The prompt that was being answered; empty when the client does not say."""
     now_ms: int
     read_for_s: float
     """Reading stops after this long; the next event goes on from there."""
@@ -92,7 +96,7 @@ def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Read
     if moment.transcript:
         booking.read_all()
         only_usd = all(budget.unit == "usd" for budget in policy.budgets)
-        if moment.tool_use_ids and not (reports and only_usd):
+        if moment.ended or (moment.tool_use_ids and not (reports and only_usd)):
             booking.await_step()
     with ledger.transaction():
         booking.flush_into_open_transaction()
@@ -172,11 +176,18 @@ class _Booking:
     def step_missing(self) -> bool:
         """Whether the step of this moment is in no transcript yet."""
         wanted = set(self._moment.tool_use_ids)
-        return not any(
-            wanted.intersection(self._cursors.get(place.path, Cursor()).tool_use_ids.split())
-            for place in self._places()
-            if place.agent_id == self._moment.agent_id
-        )
+        for place in self._places():
+            if place.agent_id == self._moment.agent_id:
+                cursor = self._cursors.get(place.path, Cursor())
+                if wanted:
+                    return not wanted.intersection(cursor.tool_use_ids.split())
+                return self._moment.ended and not self._has_last_step(place, cursor)
+        return bool(wanted)
+
+    def _has_last_step(self, place: Place, cursor: Cursor) -> bool:
+        """Whether the step that ended the turn is in the file: it calls no tool."""
+        prompt_id = "" if place.agent_id else self._moment.prompt_id
+        return not cursor.tool_use_ids and prompt_id in ("", cursor.prompt_id)
 
 
 def open_ledger(env: paths.Env, project: paths.Project, wait_s: float = 5.0) -> Ledger:

@@ -86,19 +86,38 @@ def gap(ledger: Ledger, session_id: str) -> int:
 
 
 def _inherited(ledger: Ledger, session_id: str) -> int:
-    """What a fork's total held at its start: the history it copied, and its origin's unattributed.
+    """What a fork's total held at its start; 0 for a session that is none.
 
-    The client starts a fork with its origin's whole total (2.1.330, measured 2026-11-23).
+    The client starts a fork with its origin's whole total, agents included (2.1.330, measured
+    2026-11-23). A sensor that saw the start knows the figure; else it is what the origin had
+    spent before the fork's first step of its own.
     """
-    rows = ledger.rows(
-        "SELECT entries.session_id, sum(coalesce(picousd, bound_picousd)) FROM copies"
-        " JOIN entries USING (message_id) WHERE copies.session_id = ? GROUP BY entries.session_id",
+    origins = ledger.rows(
+        "SELECT DISTINCT entries.session_id FROM copies JOIN entries USING (message_id)"
+        " WHERE copies.session_id = ? AND entries.session_id != ?",
+        session_id,
         session_id,
     )
-    inherited = sum(cost for _, cost in rows)
-    for origin, _ in rows:
+    if not origins:
+        return 0
+    seen = ledger.rows(
+        "SELECT base_picousd FROM client_totals WHERE session_id = ? AND since_ms > 0"
+        " AND before_picousd = 0 ORDER BY since_ms LIMIT 1",
+        session_id,
+    )
+    if seen:
+        return int(seen[0][0])
+    inherited = 0
+    for (origin,) in origins:
+        spent = ledger.row(
+            "SELECT coalesce(sum(coalesce(picousd, bound_picousd)), 0) FROM entries"
+            " WHERE session_id = ? AND at_ms < coalesce("
+            " (SELECT min(at_ms) FROM entries WHERE session_id = ?), at_ms + 1)",
+            origin,
+            session_id,
+        )[0]
         unattributed = ledger.spend(Window(0, None, session_id=origin)).unattributed_picousd
-        inherited += unattributed
+        inherited += spent + unattributed
     return int(inherited)
 
 

@@ -29,6 +29,9 @@ _TAIL = 256 * 1024
 _USAGE = re.compile(rb'"usage":\{(?:[^{}]|\{[^{}]*\})*\}')
 
 
+NOT_ANSWERED = "?"
+
+
 class Cursor(NamedTuple):
     """How far a file was read, and how to know that it is still the same file."""
 
@@ -43,7 +46,7 @@ class Cursor(NamedTuple):
     prompt_id: str = ""
     """The prompt that was being answered there."""
     tool_use_ids: str = ""
-    """The tool calls of the last step, separated by spaces."""
+    """The tool calls of the last step, separated by spaces; `?` before a prompt's first step."""
 
 
 class Batch(NamedTuple):
@@ -160,7 +163,9 @@ def read(place: Place, cursor: Cursor, loads: Loads = json_loads) -> Iterator[Ba
                     tool_use_ids = tool_use_ids.strip()
                     steps += found.steps
                     repeated.remember(found.steps[0].message_id, line)
-            prompt_id = _last_prompt(rest, parsed, end) or prompt_id
+            newer_prompt = _last_prompt(rest, parsed, end)
+            if newer_prompt and newer_prompt != prompt_id:
+                prompt_id, tool_use_ids = newer_prompt, NOT_ANSWERED
             offset += end
             rest_before, rest = rest, rest[end:]
             if len(rest) > MAX_LINE:

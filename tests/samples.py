@@ -1,7 +1,9 @@
 """Transcripts as the client writes them (2.1.330), line by line, and what a ledger then holds."""
 
 import json
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -168,6 +170,11 @@ def a_step(message_id: str = "msg_1", used: Usage = USAGE, **more: Any) -> Step:
     return Step(message_id=message_id, usage=used, **known)
 
 
+def quick_folder() -> tempfile.TemporaryDirectory[str]:
+    """For examples of hypothesis, which share the fixtures of their test and are many."""
+    return tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+
+
 def rows(ledger: str, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
     """The rows of a ledger's table, read past the code under test."""
     db = sqlite3.connect(ledger)
@@ -198,8 +205,9 @@ def folded_totals(ledger: str) -> Totals:
             totals[key] = totals.get(key, Spend()).plus(spend)
 
     facts = (
-        "at_ms, session_id, model, agent, branch, responses, input_tokens, output_tokens, cache_read_tokens,"
-        " cache_write_5m_tokens, cache_write_1h_tokens, web_searches, picousd, bound_picousd"
+        "at_ms, session_id, model, agent, branch, responses, input_tokens, output_tokens,"
+        " cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, web_searches, picousd,"
+        " bound_picousd"
     )
     for at_ms, session_id, model, agent, branch, *counts in rows(ledger, "entries", facts):
         responses, *used, picousd, bound = counts

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -31,6 +30,7 @@ from tests.samples import (
     joined,
     line,
     prompt_line,
+    quick_folder,
     read_on,
     result_line,
     rows,
@@ -182,7 +182,7 @@ def test_line_ends_of_windows_are_read(file: Path) -> None:
 @given(st.integers(AT_MS - 10**11, AT_MS + 3 * 10**11))
 def test_times_are_exact_to_the_millisecond(at_ms: int) -> None:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)
-    with tempfile.TemporaryDirectory() as folder:
+    with quick_folder() as folder:
         path = Path(folder, "t.jsonl")
         path.write_bytes(step_line("msg_1", at=moment.isoformat(timespec="milliseconds")))
         assert read_on(path).steps[0].at_ms == at_ms
@@ -345,7 +345,7 @@ def test_damage_in_a_line_without_usage_is_no_loss(file: Path) -> None:
     st.binary(max_size=200), st.sampled_from([USED, b"{" + USED + b":", b'{"type":"assistant",'])
 )
 def test_no_bytes_at_all_are_fatal(junk: bytes, start: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with quick_folder() as folder:
         path = Path(folder, "t.jsonl")
         path.write_bytes(start + junk + b"\n" + step_line("msg_1"))
         assert read_on(path).ids == ["msg_1"]
@@ -382,7 +382,7 @@ def test_any_value_in_any_place_is_a_step_or_a_bad_line(place: tuple[str, ...], 
     for key in place[:-1]:
         inner = inner[key]
     inner[place[-1]] = value
-    with tempfile.TemporaryDirectory() as folder:
+    with quick_folder() as folder:
         path = Path(folder, "t.jsonl")
         # Escaped: hypothesis makes lone surrogates, too, which UTF-8 cannot hold.
         path.write_bytes(json.dumps(entry).encode() + b"\n" + step_line("msg_2"))
@@ -604,7 +604,7 @@ def test_any_split_of_the_bytes_into_reads_gives_the_same_ledger(
     chunk = data.draw(st.integers(1, 3000), label="chunk")
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
-        tempfile.TemporaryDirectory() as folder,
+        quick_folder() as folder,
     ):
         path = Path(folder, "t.jsonl")
         path.touch()
@@ -629,7 +629,7 @@ def test_any_split_of_the_bytes_into_reads_gives_the_same_ledger(
 
 @given(LINES, st.integers(0, 1000))
 def test_the_lines_that_need_not_be_parsed_say_nothing_new(lines: list[bytes], tail: int) -> None:
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+    with pytest.MonkeyPatch.context() as patch, quick_folder() as folder:
         path = Path(folder, "t.jsonl")
         path.write_bytes(b"".join(lines))
         ledgers = [Ledger(str(Path(folder, name, "ledger.db"))) for name in ("all", "some")]
@@ -661,7 +661,7 @@ def strip_heads(facts: tuple[Any, ...]) -> tuple[Any, ...]:
 def test_a_reading_that_stops_after_any_batch_loses_nothing(lines: list[bytes], chunk: int) -> None:
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
-        tempfile.TemporaryDirectory() as folder,
+        quick_folder() as folder,
     ):
         path = Path(folder, "t.jsonl")
         path.write_bytes(b"".join(lines))

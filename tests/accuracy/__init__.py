@@ -1,0 +1,1 @@
+"""Awkward transcripts whose true cost is known."""

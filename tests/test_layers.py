@@ -1,0 +1,204 @@
+"""Imports go downward only, and a hook loads no more than it needs."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.samples import SESSION, step_line
+
+ROOT = Path(__file__).resolve().parent.parent
+
+LAYERS = {
+    "words": ("", "errors", "model"),
+    "pure": ("evaluate", "messages", "pricing", "steps", "transcript", "windows"),
+    "disk": ("database", "ledger", "paths", "policy", "reconcile", "rules", "sensor"),
+    "flow": ("bug_report", "environment", "pipeline", "settings"),
+    "doors": (
+        "doctor",
+        "export",
+        "history",
+        "hook",
+        "render",
+        "report",
+        "status",
+        "statusline",
+    ),
+    "face": ("__main__", "cli"),
+}
+"""From the lowest up; `""` is `budget/__init__.py`, `cli` all modules of that package."""
+
+SIDEWAYS = {
+    "transcript": {"steps"},
+    "messages": {"windows"},
+    "ledger": {"database"},
+    "policy": {"rules"},
+    "reconcile": {"ledger"},
+    "export": {"status"},
+    "render": {"report", "status"},
+    "__main__": {"cli"},
+}
+"""Imports within a layer, other than within `cli`."""
+
+UPWARD = {"settings": "AGENT_TOOLS is a word of hook.py; model.py would be its place"}
+
+FILES = sorted((ROOT / "budget").rglob("*.py"))
+LEVEL = {name: level for level, names in enumerate(LAYERS.values()) for name in names}
+
+
+def module_of(path: Path) -> str:
+    """`ledger` for budget/ledger.py, `cli` for what is below budget/cli."""
+    return path.relative_to(ROOT / "budget").parts[0].removesuffix(".py").replace("__init__", "")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The dotted names a file imports, at its top and within functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def of_budget(path: Path) -> set[str]:
+    """The modules of the package that a file imports."""
+    found = set()
+    for name in imports(path):
+        first, _, rest = name.partition(".")
+        if first == "budget":
+            module = rest.partition(".")[0]
+            found.add(module if module in MODULES else "")
+    return found - {module_of(path)}
+
+
+MODULES = {module_of(path) for path in FILES}
+
+
+def test_every_module_has_a_layer() -> None:
+    assert set(LEVEL) == MODULES
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path,
+            id=str(path.relative_to(ROOT)),
+            marks=[pytest.mark.xfail(strict=True, reason=UPWARD[module_of(path)])]
+            if module_of(path) in UPWARD
+            else [],
+        )
+        for path in FILES
+    ],
+)
+def test_imports_go_downward(path: Path) -> None:
+    module = module_of(path)
+    higher = {name for name in of_budget(path) if LEVEL[name] > LEVEL[module]}
+    beside = {name for name in of_budget(path) if LEVEL[name] == LEVEL[module]}
+    assert higher == set()
+    assert beside <= SIDEWAYS.get(module, set())
+
+
+def test_no_two_modules_import_each_other() -> None:
+    uses: dict[str, set[str]] = {name: set() for name in MODULES}
+    for path in FILES:
+        uses[module_of(path)] |= of_budget(path)
+    while leaves := [name for name, used in uses.items() if not used]:
+        for leaf in leaves:
+            del uses[leaf]
+        uses = {name: used.difference(leaves) for name, used in uses.items()}
+    assert uses == {}
+
+
+@pytest.mark.parametrize("door", ["hook", "statusline"])
+def test_all_that_a_hook_may_ever_import_is_of_the_standard_library(door: str) -> None:
+    files = {module_of(path): path for path in FILES if module_of(path) != "cli"}
+    reached, waiting = set(), {door}
+    while waiting:
+        module = waiting.pop()
+        reached.add(module)
+        waiting |= of_budget(files[module]) - reached
+        for name in imports(files[module]):
+            first = name.partition(".")[0]
+            assert first == "budget" or first in sys.stdlib_module_names, f"{module}: {name}"
+
+
+# -- the hot path ----------------------------------------------------------------------------------
+
+HOT_BUDGET = frozenset(
+    {"database", "errors", "evaluate", "hook", "ledger", "messages", "model", "paths", "pipeline"}
+    | {"policy", "pricing", "reconcile", "sensor", "steps", "transcript", "windows"}
+)
+HOT_LIBRARY = frozenset(
+    {"binascii", "collections", "contextlib", "copyreg", "datetime", "enum", "functools", "json"}
+    | {"genericpath", "keyword", "math", "operator", "os", "posixpath", "re", "reprlib", "sqlite3"}
+    | {"stat", "types", "typing", "warnings"}
+)
+"""Of Python 3.11, beyond what the interpreter starts with; without `_accelerators`."""
+
+STEP = """
+import sys
+before = set(sys.modules)
+sys.path.append(sys.argv[1])
+from budget.hook import respond
+from json import loads
+answer = respond(loads(sys.argv[2]), loads(sys.argv[3]), int(sys.argv[4]))
+loaded = set(sys.modules) - before
+print(sorted(loaded))
+print(answer)
+"""
+
+
+def run_hook(payload: object, env: dict[str, str], now_ms: int) -> tuple[set[str], str]:
+    """The modules that one event loads in an interpreter of its own, and the answer."""
+    run = subprocess.run(
+        [
+            *(sys.executable, "-I", "-S", "-B", "-c", STEP, str(ROOT)),
+            *(json.dumps(payload), json.dumps(env), str(now_ms)),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert run.stderr == ""
+    modules, answer = run.stdout.splitlines()
+    return set(ast.literal_eval(modules)), answer
+
+
+def test_a_step_loads_exactly_these_modules(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / ".claude").mkdir(parents=True)
+    (project / ".claude" / "budget.toml").write_text(
+        'version = 1\n[budgets.day]\nper = "day"\nusd = 5\n'
+    )
+    transcript = tmp_path / "home" / ".claude" / "projects" / "p" / f"{SESSION}.jsonl"
+    transcript.parent.mkdir(parents=True)
+    payload = {
+        "hook_event_name": "PostToolBatch",
+        "session_id": SESSION,
+        "transcript_path": str(transcript),
+        "cwd": str(project),
+        "tool_calls": [{"tool_use_id": "toolu_1"}],
+    }
+    env = {"HOME": str(tmp_path / "home"), "BUDGET_HOME": str(tmp_path / "state")}
+    transcript.write_bytes(step_line("msg_1", tools=["toolu_1"]))
+    first, answer = run_hook(payload, env, 1)
+    assert "budget.rules" in first, "the config is compiled once"
+    assert answer == "{}"
+    with transcript.open("ab") as file:
+        file.write(step_line("msg_2", tools=["toolu_1"]))
+    loaded, answer = run_hook(payload, env, 1)
+    assert answer == "{}"
+    ours = {name for name in loaded if name.startswith("budget.")}
+    assert ours == {f"budget.{name}" for name in HOT_BUDGET}
+    if sys.version_info[:2] == (3, 11) and os.name == "posix":
+        library = {name.partition(".")[0] for name in loaded} - {"budget"}
+        own = {name for name in library if not name.startswith("_")}
+        assert own - set(sys.builtin_module_names) == HOT_LIBRARY - set(sys.builtin_module_names)
