@@ -32,7 +32,8 @@ CREATE TABLE entries (
   parts TEXT NOT NULL, -- the iterations of the step as JSON, or empty
   stated_picousd INTEGER, -- what a 1.x client wrote that it cost
   user TEXT NOT NULL, -- whose session it was
-  price_version TEXT NOT NULL, picousd INTEGER, bound_picousd INTEGER NOT NULL
+  price_version TEXT NOT NULL, picousd INTEGER, bound_picousd INTEGER NOT NULL,
+  listed_picousd INTEGER NOT NULL -- at list prices, as the client counts
 );
 CREATE INDEX entries_at ON entries (at_ms);
 CREATE INDEX entries_session ON entries (session_id, at_ms);
@@ -46,7 +47,8 @@ CREATE TABLE totals (
   cache_read_tokens INTEGER NOT NULL,
   cache_write_5m_tokens INTEGER NOT NULL, cache_write_1h_tokens INTEGER NOT NULL,
   web_searches INTEGER NOT NULL, picousd INTEGER NOT NULL, bound_picousd INTEGER NOT NULL,
-  unattributed_picousd INTEGER NOT NULL, unpriced_steps INTEGER NOT NULL,
+  listed_picousd INTEGER NOT NULL, unattributed_picousd INTEGER NOT NULL,
+  unpriced_steps INTEGER NOT NULL,
   PRIMARY KEY (span, start, model, agent, branch)
 ) WITHOUT ROWID;
 

@@ -19,14 +19,15 @@ _STEP_COLUMNS = (
     " output_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens,"
     " web_searches, speed, geo, tier, responses, parts, stated_picousd, user"
 )
-_COLUMNS = f"{_STEP_COLUMNS}, picousd, bound_picousd, price_version"
-_INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 24)})"
-_UPDATE = f"UPDATE entries SET ({_COLUMNS}) = ({', '.join('?' * 24)}) WHERE message_id = ?"
+_COLUMNS = f"{_STEP_COLUMNS}, picousd, bound_picousd, listed_picousd, price_version"
+_INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 25)})"
+_UPDATE = f"UPDATE entries SET ({_COLUMNS}) = ({', '.join('?' * 25)}) WHERE message_id = ?"
 _SUMS = ", ".join(f"coalesce(sum({field}), 0)" for field in Spend._fields)
 _ENTRY_SUMS = """coalesce(sum(responses), 0), coalesce(sum(input_tokens), 0),
   coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
   coalesce(sum(cache_write_5m_tokens), 0), coalesce(sum(cache_write_1h_tokens), 0),
-  coalesce(sum(web_searches), 0), coalesce(sum(picousd), 0), coalesce(sum(bound_picousd), 0), 0,
+  coalesce(sum(web_searches), 0), coalesce(sum(picousd), 0), coalesce(sum(bound_picousd), 0),
+  coalesce(sum(listed_picousd), 0), 0,
   coalesce(sum(CASE WHEN picousd IS NULL THEN responses END), 0)"""
 _ADD = f"""INSERT INTO totals VALUES (?, ?, ?, ?, ?, {", ".join("?" * len(Spend._fields))})
   ON CONFLICT (span, start, model, agent, branch) DO UPDATE SET
@@ -242,7 +243,7 @@ class _Changes:
         key = (step.session_id, quarter, step.model, step.agent, step.branch)
         known = self._spend.get(key)
         self._spend[key] = spend if known is None else known.plus(spend)
-        self._steps.append((spend.picousd + spend.bound_picousd, step.session_id, step.at_ms))
+        self._steps.append((spend.listed_picousd, step.session_id, step.at_ms))
 
     def write(self) -> None:
         totals: dict[Bucket, Spend] = {}
@@ -295,6 +296,7 @@ def _spend(step: Step, cost: Price) -> Spend:
         *step.usage,
         cost.picousd or 0,
         cost.bound_picousd,
+        cost.listed_picousd,
         0,
         step.responses if cost.picousd is None else 0,
     )

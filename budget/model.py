@@ -100,6 +100,8 @@ class Price(NamedTuple):
     """None: the model is in no table (the step is unpriced)."""
     bound_picousd: int
     """For an unpriced step, its cost at the dearest known rates; 0 for a priced one."""
+    listed_picousd: int
+    """Its cost at list prices, as the client counts: without what configs say of prices."""
     version: str
 
 
@@ -115,6 +117,8 @@ class Spend(NamedTuple):
     web_searches: int = 0
     picousd: int = 0
     bound_picousd: int = 0
+    listed_picousd: int = 0
+    """Entries at list prices, as the client counts them."""
     unattributed_picousd: int = 0
     unpriced_steps: int = 0
 

@@ -22,10 +22,8 @@ DEAREST = "dearest"
 STATED = "stated by a 1.x client"
 
 _DECIMAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
-# What platforms and releases append to a model's name.
-_SUFFIX = re.compile(
-    r"(-v[0-9]+(:[0-9]+)?|[-@]20[0-9]{6}|[-@]latest|@default|-fast|-preview|-eap)$"
-)
+_MINOR = re.compile(r"-[0-9]+-[0-9]{1,2}(-|$)|-[0-9]{8}$")
+_ANOTHER_MINOR = re.compile(r"-[0-9]{1,2}(?![0-9])")
 
 
 class Table(NamedTuple):
@@ -39,6 +37,8 @@ class Table(NamedTuple):
     """Of every price: a discount or a surcharge that a config tells of."""
     unknown: str = DEAREST
     """How a step of an unknown model counts for budgets: `dearest`, or as this model."""
+    listed: "Table | None" = None
+    """The table without what configs say: the list prices, by which the client counts."""
 
 
 def load_table(path: str = TABLE) -> Table:
@@ -81,7 +81,7 @@ def corrected(table: Table, prices: Iterable[Mapping[str, Any]]) -> Table:
         models = dict(table.models)
         for name, rates in layer["models"].items():
             key = resolve(name, table) or name.lower()
-            periods = models.get(key, [{"from": None, "input": "0", "output": "0"}])
+            periods = models.get(key, [_usual_rates(rates["input"])])
             models[key] = [_with_rates(each, rates, layer["may_lower"]) for each in periods]
         multiplier, unknown = table.multiplier, table.unknown
         if layer["multiplier"]:
@@ -91,8 +91,17 @@ def corrected(table: Table, prices: Iterable[Mapping[str, Any]]) -> Table:
         if layer["unknown"] and layer["may_lower"]:
             unknown = layer["unknown"]
         version = f"{table.version.removesuffix('+config')}+config"
-        table = Table(version, models, table.aliases, multiplier, unknown)
+        listed = table.listed or table
+        table = Table(version, models, table.aliases, multiplier, unknown, listed)
     return table
+
+
+def _usual_rates(usd_per_million: str) -> dict[str, Any]:
+    """For a model of no table: cache rates by the usual multiples of its input rate."""
+    base = float(usd_per_million)
+    usual = {"cache_read": 0.1, "cache_write_5m": 1.25, "cache_write_1h": 2}
+    rates = {kind: f"{base * factor:.6f}" for kind, factor in usual.items()}
+    return {"from": None, "input": usd_per_million, "output": "0", **rates}
 
 
 def _with_rates(period: dict[str, Any], told: dict[str, str], may_lower: bool) -> dict[str, Any]:
@@ -109,25 +118,30 @@ def _with_rates(period: dict[str, Any], told: dict[str, str], may_lower: bool) -
 def resolve(model: str, table: Table) -> str | None:
     """The canonical id that a model id of any platform stands for; None when it is unknown.
 
-    Strips what platforms add: `us.anthropic.` and other path-like prefixes, `-v1:0`, `@date`,
-    a date, `-latest`, `[1m]`; a dot stands for a dash (`claude-sonnet-4.5`).
+    What platforms put around a name does not matter: `us.anthropic.` before it, `-v1:0`, `@date`,
+    a date, `-latest`, `[1m]` after it; a dot stands for a dash (`claude-sonnet-4.5`). The longest
+    known name counts, unless what follows makes it another version. So does the client (2.1.330).
     """
-    whole = model.lower()
-    if whole in table.models:
-        return whole
-    name = whole.partition("[")[0].strip()
+    name = model.lower().strip()
+    if name in table.models:
+        return name
     at = name.rfind("claude-")
     if at == -1:
-        return name if name in table.models else None
+        return None
     spelling = name[at:].replace(".", "-")
-    while True:
-        canonical = table.aliases.get(spelling, spelling)
-        if canonical in table.models:
-            return canonical
-        shorter = _SUFFIX.sub("", spelling)
-        if shorter == spelling:
-            return None
-        spelling = shorter
+    for end in range(len(spelling), len("claude-"), -1):
+        known = table.aliases.get(spelling[:end], spelling[:end])
+        if known in table.models and not _goes_on(spelling[:end], spelling[end:]):
+            return known
+    return None
+
+
+def _goes_on(name: str, rest: str) -> bool:
+    """Whether the rest makes another version of a name: `claude-opus-5` and `-7`, or `5`."""
+    if rest[:1].isdigit():
+        return True
+    # Two numbers make a version: after `claude-opus-5-5` nothing does.
+    return not _MINOR.search(name) and _ANOTHER_MINOR.match(rest) is not None
 
 
 def price(step: Step, table: Table) -> Price:
@@ -135,10 +149,12 @@ def price(step: Step, table: Table) -> Price:
     model = resolve(step.model, table)
     if model is not None:
         cost = _cost(step, period_of(step.at_ms, table.models[model]))
-        return Price(_times(cost, table.multiplier), 0, table.version)
+        listed = cost if table.listed is None else price(step, table.listed).listed_picousd
+        return Price(_times(cost, table.multiplier), 0, listed, table.version)
     if step.stated_picousd is not None:
-        return Price(step.stated_picousd, 0, STATED)
-    return Price(None, _times(_bound(step, table), table.multiplier), table.version)
+        return Price(step.stated_picousd, 0, step.stated_picousd, STATED)
+    bound = _bound(step, table)
+    return Price(None, _times(bound, table.multiplier), bound, table.version)
 
 
 def period_of(at_ms: int, periods: list[dict[str, Any]]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def note(ledger: Ledger, reports: Iterable[ClientTotal]) -> None:
     """Keeps the highest report of each source. Inside a transaction."""
     for report in reports:
         before = ledger.row(
-            "SELECT coalesce(sum(coalesce(picousd, bound_picousd)), 0) FROM entries"
+            "SELECT coalesce(sum(listed_picousd), 0) FROM entries"
             " WHERE session_id = ? AND at_ms < ? AND NOT EXISTS"
             " (SELECT 1 FROM client_totals WHERE session_id = ? AND source = ?)",
             report.session_id,
@@ -71,7 +71,7 @@ def gap(ledger: Ledger, session_id: str) -> int:
     if not rows:
         return 0
     session = ledger.spend(Window(0, None, session_id=session_id))
-    booked = session.picousd + session.bound_picousd
+    booked = session.listed_picousd
     sensed = [row for row in rows if row[0].startswith("sensor:")]
     gaps = [
         counted - booked - _inherited(ledger, session_id)
@@ -110,7 +110,7 @@ def _inherited(ledger: Ledger, session_id: str) -> int:
     inherited = 0
     for (origin,) in origins:
         spent = ledger.row(
-            "SELECT coalesce(sum(coalesce(picousd, bound_picousd)), 0) FROM entries"
+            "SELECT coalesce(sum(listed_picousd), 0) FROM entries"
             " WHERE session_id = ? AND at_ms < coalesce("
             " (SELECT min(at_ms) FROM entries WHERE session_id = ?), at_ms + 1)",
             origin,
@@ -161,7 +161,7 @@ def compare(ledger: Ledger) -> tuple[list[Comparison], int]:
         )
         if not rows:
             continue
-        booked = spend.picousd + spend.bound_picousd
+        booked = spend.listed_picousd
         sensed = [row for row in rows if row[0].startswith("sensor:")]
         told = [row for row in rows if not row[0].startswith("sensor:")]
         candidates = [

@@ -193,24 +193,10 @@ def _prices(raw: Any, found: list[Problem]) -> dict[str, Any]:
             if _is_table(table) and needed not in table:
                 expected = "US dollars per million tokens"
                 found.append(Problem((*path, needed), expected, "nothing"))
-        if "input" in rates:
-            prices["models"][name] = _cache_rates(rates)
+        if "cache_write" in rates:
+            rates["cache_write_5m"] = rates.pop("cache_write")
+        prices["models"][name] = rates
     return prices
-
-
-def _cache_rates(rates: dict[str, str]) -> dict[str, str]:
-    """The names of the price table; what is not told follows the usual multiples of input."""
-    base = float(rates["input"])
-
-    def usual(factor: float) -> str:
-        return f"{base * factor:.6f}"
-
-    return {
-        **{kind: rates[kind] for kind in ("input", "output", "web_search") if kind in rates},
-        "cache_read": rates.get("cache_read", usual(0.1)),
-        "cache_write_5m": rates.get("cache_write", usual(1.25)),
-        "cache_write_1h": rates.get("cache_write_1h", usual(2)),
-    }
 
 
 def _is_table(value: Any) -> bool:

@@ -42,7 +42,7 @@ def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | Non
     # The client prices what it asked for, whatever the answer names (2.1.330, 2026-11-23). An
     # alias of the person's own (a Bedrock profile) says nothing, and the answer's name is better.
     requested = clean(line.get("requestedModel"))
-    model = requested if "claude" in requested else answered_by or requested
+    model = requested if "claude" in requested.lower() else answered_by or requested
     message_id = clean(message.get("id")) or clean(line.get("requestId")) or clean(line["uuid"])
     if not message_id:
         raise ValueError("no message id")
@@ -92,15 +92,23 @@ def _parts(iterations: Any, usage: Usage) -> tuple[Usage, ...]:
     if len(parts) < 2:
         return ()
     hour_writes = usage.cache_write_1h_tokens - sum(each.cache_write_1h_tokens for each in parts)
-    for number, each in enumerate(parts):
-        moved = min(max(0, hour_writes), each.cache_write_5m_tokens)
+    for number, (raw, part) in enumerate(zip(messages, parts, strict=True)):
+        moved = min(max(0, hour_writes), _unsplit_writes(raw))
         hour_writes -= moved
-        parts[number] = each._replace(
-            cache_write_5m_tokens=each.cache_write_5m_tokens - moved,
-            cache_write_1h_tokens=each.cache_write_1h_tokens + moved,
+        parts[number] = part._replace(
+            cache_write_5m_tokens=part.cache_write_5m_tokens - moved,
+            cache_write_1h_tokens=part.cache_write_1h_tokens + moved,
         )
     sums = tuple(map(sum, zip(*parts, strict=True)))
     return tuple(parts) if sums[:5] == usage[:5] else ()
+
+
+def _unsplit_writes(raw: dict[str, Any]) -> int:
+    """Cache writes of a usage that its own split does not tell of."""
+    split = raw.get("cache_creation")
+    told = split if isinstance(split, dict) else {}
+    hour, minutes = told.get("ephemeral_1h_input_tokens"), told.get("ephemeral_5m_input_tokens")
+    return max(0, (raw.get("cache_creation_input_tokens") or 0) - (hour or 0) - (minutes or 0))
 
 
 def _advisors(iterations: Any, step: Step) -> Iterator[Step]:

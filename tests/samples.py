@@ -207,12 +207,12 @@ def folded_totals(ledger: str) -> Totals:
     facts = (
         "at_ms, session_id, model, agent, branch, responses, input_tokens, output_tokens,"
         " cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, web_searches, picousd,"
-        " bound_picousd"
+        " bound_picousd, listed_picousd"
     )
     for at_ms, session_id, model, agent, branch, *counts in rows(ledger, "entries", facts):
-        responses, *used, picousd, bound = counts
+        responses, *used, picousd, bound, listed = counts
         unpriced = responses if picousd is None else 0
-        spend = Spend(responses, *used, picousd or 0, bound, 0, unpriced)
+        spend = Spend(responses, *Usage(*used), picousd or 0, bound, listed, 0, unpriced)
         add(at_ms, session_id, (model, agent, branch), spend)
     for session_id, quarter, picousd in rows(ledger, "unattributed"):
         add(quarter, session_id, ("", "", ""), Spend(unattributed_picousd=picousd))

@@ -46,7 +46,7 @@ AS_REQUESTED = {
 # The client adds floats; a thousandth of a micro-dollar is far above what that loses.
 NOISE_USD = Decimal("1e-9")
 
-CLIENTS = 4
+CLIENTS = 3
 """How many clients work at the same time; half of it they wait."""
 CLIENT_S = 200
 """When a client that does not end by itself is killed."""
@@ -374,7 +374,7 @@ class Conversation:
         # The stated prompts are larger than the conversation: it must not be compacted for them.
         whole = {"DISABLE_AUTO_COMPACT": "1", "DISABLE_COMPACT": "1"}
         self._process = subprocess.Popen(
-            client_argv(model=model, args=("--print", *formats, "--strict-mcp-config")),
+            client_argv(model=model, args=("--print", *formats, "--tools", "Bash")),
             cwd=home.project,
             env=home.env(stub, extra=whole),
             stdin=subprocess.PIPE,

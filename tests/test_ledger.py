@@ -76,7 +76,7 @@ def session(session_id: str = SESSION) -> Window:
 
 def test_a_booked_step_is_in_every_total_that_holds_it(ledger: Ledger) -> None:
     assert book(ledger, a_step()) == Booked(new=1, raised=0)
-    spend = Spend(1, *USAGE, picousd=COST)
+    spend = Spend(1, *USAGE, picousd=COST, listed_picousd=COST)
     hour_ms = AT_MS // HOUR_MS * HOUR_MS
     assert ledger.spend(ALL) == ledger.spend(session()) == spend
     assert ledger.spend(Window(hour_ms, hour_ms + HOUR_MS)) == spend
@@ -94,7 +94,8 @@ def test_booking_twice_changes_nothing(ledger: Ledger) -> None:
 def test_the_rise_of_a_known_step_raises_every_total(ledger: Ledger) -> None:
     book(ledger, a_step(used=USAGE._replace(output_tokens=1)))
     assert book(ledger, a_step()) == Booked(new=0, raised=1)
-    assert ledger.spend(ALL) == ledger.spend(session()) == Spend(1, *USAGE, picousd=COST)
+    spend = Spend(1, *USAGE, picousd=COST, listed_picousd=COST)
+    assert ledger.spend(ALL) == ledger.spend(session()) == spend
     assert stored_totals(ledger.path) == folded_totals(ledger.path)
 
 
@@ -251,29 +252,26 @@ def test_any_order_and_repetition_of_a_steps_lines_is_the_highest_of_each_count(
     highest = Usage(*(max(counts) for counts in zip(*usages, strict=True)))
     lines = [a_step(used=used) for used in usages]
     shuffled = data.draw(st.permutations(lines + lines[: len(lines) // 2]))
-    cost = price(a_step(used=highest), ROUND_TABLE).picousd
+    cost = price(a_step(used=highest), ROUND_TABLE).picousd or 0
     with new_ledger() as ledger:
         cut = data.draw(st.integers(0, len(shuffled)))
         book(ledger, *shuffled[:cut])
         book(ledger, *shuffled[cut:])
-        assert ledger.spend(ALL) == Spend(1, *highest, picousd=cost or 0)
+        assert ledger.spend(ALL) == Spend(1, *highest, picousd=cost, listed_picousd=cost)
 
 
 @given(BATCHES, st.data())
 def test_a_window_holds_the_steps_from_its_start_to_before_its_end(
     batches: list[list[Step]], data: st.DataObject
 ) -> None:
-    edges = st.builds(
-        lambda hours, rest: AT_MS + hours * HOUR_MS + rest,
-        st.integers(-60, 60),
-        st.sampled_from([-1, 0, 1, 7, QUARTER_MS]),
-    )
     with new_ledger() as ledger:
         for batch in batches:
             book(ledger, *batch)
         facts = "at_ms, responses, output_tokens, coalesce(picousd, 0), bound_picousd"
         entries = rows(ledger.path, "entries", facts)
-        for _ in range(3):
+        at = [row[0] for row in entries] or [AT_MS]
+        edges = st.sampled_from([AT_MS, *at, *(each + 1 for each in at), at[0] - 30 * DAY_MS])
+        for _ in range(4):
             start_ms = data.draw(edges)
             end_ms = data.draw(st.none() | edges)
             inside = [row[1:] for row in entries if start_ms <= row[0] < (end_ms or 10**15)]
@@ -378,12 +376,27 @@ def test_steps_from_before_the_client_process_do_not_hide_a_gap(ledger: Ledger) 
     assert settle(ledger) == PICO - COST
 
 
+def test_a_step_of_the_moment_the_client_began_is_its_own(ledger: Ledger) -> None:
+    first, late = (a_step(f"msg_{n}", at_ms=AT_MS - HOUR_MS) for n in (1, 2))
+    book(ledger, first)
+    assert settle(ledger, sensed(3 * COST)) == 2 * COST
+    book(ledger, late)
+    assert settle(ledger) == COST
+
+
 def test_the_rise_of_a_step_from_before_does_not_hide_a_gap(ledger: Ledger) -> None:
     early = AT_MS - 2 * HOUR_MS
     book(ledger, a_step(used=USAGE._replace(output_tokens=1), at_ms=early))
     assert settle(ledger, sensed(PICO)) == PICO
     book(ledger, a_step(at_ms=early))
     assert settle(ledger) == PICO
+
+
+def test_a_surcharge_does_not_hide_what_the_client_counts_at_list_prices(ledger: Ledger) -> None:
+    dearer = ROUND_TABLE._replace(multiplier="3", listed=ROUND_TABLE)
+    book(ledger, a_step(), table=dearer)
+    assert ledger.spend(session()).picousd == 3 * COST
+    assert settle(ledger, sensed(2 * COST)) == COST
 
 
 def test_an_unpriced_step_is_not_unattributed_too(ledger: Ledger) -> None:
@@ -745,7 +758,8 @@ def test_twenty_processes_on_a_ledger_that_is_not_there_yet_lose_and_double_noth
     assert stored_totals(path) == folded_totals(path)
     ledger = Ledger(path)
     used = [distinct * count for count in USAGE]
-    assert ledger.spend(ALL) == Spend(distinct, *used)._replace(picousd=distinct * COST)
+    cost = distinct * COST
+    assert ledger.spend(ALL) == Spend(distinct, *used)._replace(picousd=cost, listed_picousd=cost)
     ledger.close()
 
 

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from budget import rules
 from budget.errors import ConfigError
 from budget.evaluate import Decision, spent
-from budget.model import COUNTED_UNITS, PICO, UNITS, Budget, Policy, Source, Spend, Verdict, Window
+from budget.model import (
+    COUNTED_UNITS,
+    PICO,
+    UNITS,
+    Budget,
+    Policy,
+    Source,
+    Spend,
+    Usage,
+    Verdict,
+    Window,
+)
 from budget.policy import NO_POLICY, Layer, load_policy
 from tests.samples import quick_folder
 
@@ -89,18 +100,13 @@ def test_every_key_has_its_value(configs: Configs) -> None:
             '[prices.models."acme-coder-x"]',
             "input = 2",
             "output = 4.5",
+            "cache_write = 3",
         )
     )
     of_session = configs.source(configs.repo, "session")
     rest = ((0.5, 0.8), "advise", "Ask in #ai-spend.", of_session)
     of_burst = ((0.8,), "block", "", configs.source(configs.repo, "burst"))
-    rates = {
-        "input": "2.000000",
-        "output": "4.500000",
-        "cache_read": "0.200000",
-        "cache_write_5m": "2.500000",
-        "cache_write_1h": "4.000000",
-    }
+    rates = {"input": "2.000000", "output": "4.500000", "cache_write_5m": "3.000000"}
     assert configs.load() == Policy(
         budgets=(
             Budget("session", "session", "usd", 525 * CENT, *rest),
@@ -698,7 +704,8 @@ def test_a_decision_blocks_advises_and_warns() -> None:
 
 
 def test_each_unit_counts_its_own() -> None:
-    spend = Spend(1, 2, 30, 400, 5_000, 60_000, 7, 8 * PICO, 9 * PICO, 10 * PICO, 1)
+    tokens = Usage(2, 30, 400, 5_000, 60_000, 7)
+    spend = Spend(1, *tokens, 8 * PICO, 9 * PICO, 17 * PICO, 10 * PICO, 1)
     counted = {
         unit: spent(Budget("b", "day", unit, 1, (), "block", "", SOURCE), spend) for unit in UNITS
     }

@@ -80,7 +80,7 @@ def cost(used: Usage, model: str = "claude-alpha-1", **more: Any) -> int:
     """What a step of a known model costs."""
     found = price(a_step(used=used, model=model, **more), TABLE)
     assert found.picousd is not None
-    assert found == Price(found.picousd, 0, "2026-11-01")
+    assert found == Price(found.picousd, 0, found.picousd, "2026-11-01")
     return found.picousd
 
 
@@ -230,6 +230,8 @@ ALPHA = [
     "claude-alpha-1@latest",
     "claude-alpha-1@default",
     "projects/p/locations/l/publishers/anthropic/models/claude-alpha-1@20260101",
+    "claude-alpha-1-fast",
+    "claude-alpha-1-preview",
     " claude-alpha-1 ",
 ]
 
@@ -245,8 +247,8 @@ def test_a_dated_id_may_have_an_entry_of_its_own() -> None:
 
 
 UNKNOWN = (
-    "|claude-|claude-alpha-10|claude-alpha-1-1|claude-alpha-2|alpha-1|gpt-7|claude-alpha-1-2026"
-    "|claude-beta|[1m]|claude-alpha-1-thinking|<synthetic>"
+    "|claude-|claude-alpha-10|claude-alpha-1-1|claude-alpha-2|alpha-1|gpt-7|claude-beta"
+    "|claude-beta-2-5|claude-beta-20|[1m]|<synthetic>"
 )
 
 
@@ -261,7 +263,7 @@ def test_these_are_unknown(model: str) -> None:
 def test_an_unknown_model_is_unpriced_and_bounded_by_the_dearest() -> None:
     step = a_step(used=Usage(input_tokens=100, output_tokens=10), model="claude-omega-9")
     dearest = 5 * RATE * 100 + 25 * RATE * 10  # claude-beta-2 before May
-    assert price(step, TABLE) == Price(None, dearest, "2026-11-01")
+    assert price(step, TABLE) == Price(None, dearest, dearest, "2026-11-01")
 
 
 COUNTS = st.integers(0, 400_000)
@@ -285,6 +287,16 @@ def test_the_bound_is_no_less_than_the_price_of_any_known_model(
             assert known <= bound
 
 
+@pytest.mark.xfail(strict=True, reason="the list price of an unknown model is that of the configs")
+def test_the_list_price_of_an_unknown_model_knows_no_config() -> None:
+    step = a_step(used=Usage(output_tokens=100), model="claude-omega-9")
+    dear = {"input": "900", "output": "900"}
+    told = layer(True, models={"acme-coder-x": dear}, multiplier="2", unknown="dearest")
+    found = price(step, corrected(TABLE, [told]))
+    assert found.bound_picousd == 2 * 900 * RATE * 100
+    assert found.listed_picousd == price(step, TABLE).listed_picousd
+
+
 @given(USAGES, USAGES, SPEEDS, GEOS, st.sampled_from(sorted(TABLE.models)))
 def test_more_usage_never_costs_less(
     used: Usage, other: Usage, speed: str, geo: str, model: str
@@ -297,7 +309,7 @@ def test_what_an_old_client_stated_is_the_price_of_an_unknown_model_only() -> No
     known = a_step(used=Usage(output_tokens=10), model="claude-alpha-1", stated_picousd=5 * CENT)
     assert price(known, TABLE).picousd == 10 * RATE * 10
     unknown = known._replace(model="claude-omega-9")
-    assert price(unknown, TABLE) == Price(5 * CENT, 0, "stated by a 1.x client")
+    assert price(unknown, TABLE) == Price(5 * CENT, 0, 5 * CENT, "stated by a 1.x client")
 
 
 # -- what configs say ------------------------------------------------------------------------------
@@ -314,7 +326,8 @@ def output_price(table: Table, model: str = "claude-alpha-1") -> Price:
 def test_a_persons_prices_replace_those_of_the_table() -> None:
     rates = {"input": "1", "output": "4"}
     table = corrected(TABLE, [layer(True, models={"Claude-Alpha-1[1m]": rates})])
-    assert output_price(table) == Price(4 * RATE * 100, 0, "2026-11-01+config")
+    listed = 10 * RATE * 100
+    assert output_price(table) == Price(4 * RATE * 100, 0, listed, "2026-11-01+config")
     assert output_price(TABLE).picousd == 10 * RATE * 100
 
 
@@ -322,7 +335,6 @@ def test_a_private_model_is_priced() -> None:
     rates = {"input": "1", "output": "4"}
     table = corrected(TABLE, [layer(True, models={"Acme-Coder-X": rates})])
     assert output_price(table, "acme-coder-x").picousd == 4 * RATE * 100
-    assert output_price(table, "acme-coder-x[1m]").picousd == 4 * RATE * 100
     assert output_price(table, "acme-coder-y").picousd is None
 
 
@@ -387,7 +399,7 @@ def test_a_repository_cannot_undo_a_persons_multiplier() -> None:
 
 def test_unknown_models_can_count_as_a_known_one() -> None:
     table = corrected(TABLE, [layer(True, unknown="claude-alpha-1")])
-    assert output_price(table, "claude-omega-9") == Price(None, 10 * RATE * 100, table.version)
+    assert output_price(table, "claude-omega-9").bound_picousd == 10 * RATE * 100
     table = corrected(TABLE, [layer(True, unknown="claude-nobody-0")])
     assert output_price(table, "claude-omega-9").bound_picousd == 25 * RATE * 100
 

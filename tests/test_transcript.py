@@ -130,10 +130,13 @@ def test_of_a_split_that_exceeds_its_total_the_total_counts(file: Path) -> None:
     split = {"ephemeral_5m_input_tokens": 300, "ephemeral_1h_input_tokens": 500}
     alone = {"output_tokens": 0, "cache_creation": split}
     more = {**alone, "cache_creation_input_tokens": 600}
-    file.write_bytes(step_line("msg_1", more) + step_line("msg_2", alone))
+    less = {**alone, "cache_creation_input_tokens": 400}
+    used = {"msg_1": more, "msg_2": alone, "msg_3": less}
+    file.write_bytes(b"".join(step_line(name, each) for name, each in used.items()))
     assert [step.usage for step in read_on(file).steps] == [
         Usage(cache_write_5m_tokens=100, cache_write_1h_tokens=500),
         Usage(cache_write_5m_tokens=300, cache_write_1h_tokens=500),
+        Usage(cache_write_5m_tokens=0, cache_write_1h_tokens=400),
     ]
 
 
@@ -531,10 +534,10 @@ def test_a_file_rewritten_to_the_same_size_is_read_from_its_start(file: Path) ->
 
 
 def test_a_file_whose_lines_end_elsewhere_is_read_from_its_start(file: Path) -> None:
-    """The newline before the cursor is gone, though the file begins alike."""
+    """The cursor is within a line now, though the file begins alike."""
 
     def rewrite() -> None:
-        write_in_place(file, [OLD[0], b" " * len(b"".join(OLD[1:10])), b"\n", NEW[0]])
+        write_in_place(file, [OLD[0], b" " * (len(b"".join(OLD[1:10])) - 50), b"\n", NEW[0]])
 
     assert_all_is_found_once(file, rewrite, [OLD[0], NEW[0]])
 
@@ -625,6 +628,14 @@ def test_any_split_of_the_bytes_into_reads_gives_the_same_ledger(
     heads = [cursor[3] for cursor in (*expected[2], *got[2])]
     assert all(heads)
     assert strip_heads(got) == strip_heads(expected)
+
+
+def test_a_line_with_another_usage_is_parsed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcript, "_TAIL", 0)
+    used = [usage(1), usage(1), usage(200), usage(200)]
+    file.write_bytes(b"".join(step_line("msg_1", each) for each in used) + step_line("msg_2"))
+    told = [(step.message_id, step.usage.output_tokens) for step in read_on(file).steps]
+    assert told == [("msg_1", 1), ("msg_1", 200), ("msg_2", 200)]
 
 
 @given(LINES, st.integers(0, 1000))

@@ -426,11 +426,24 @@ def _(files: Files) -> None:
 
 @case(
     "old-fork",
-    "An older client's fork or resume: the copied lines do not say whose they are.",
+    "A fork of an older client (up to 2.1.310): the copied lines do not say whose they are, and"
+    " its own total holds what the history cost.",
     plain(3),
 )
 def _(files: Files) -> None:
-    _fork(files, "early fork")
+    _fork(files, "fork")
+
+
+@case(
+    "old-resume",
+    "A resume of a 1.x client: a new file that repeats the history, and nothing that says so.",
+    plain(3),
+)
+def _(files: Files) -> None:
+    history = [files.prompt(), files.step(1), files.step(2)]
+    files.put(history)
+    copied = files.copied(history, "early fork")
+    files.put([*copied, files.step(3, session="early fork")], session="early fork")
 
 
 @case(
@@ -452,7 +465,8 @@ def _(files: Files) -> None:
 )
 def _(files: Files) -> None:
     first = [files.prompt(), files.step(1), files.step(2), files.cost_state(2 * PLAIN_USD)]
-    second = [files.prompt(), files.step(3, timestamp="2026-11-22T10:00:00.000Z")]
+    day = "2026-11-22T10:00:00.000Z"
+    second = [files.prompt(timestamp=day), files.step(3, timestamp=day)]
     files.put([*first, *second, files.cost_state(3 * PLAIN_USD)])
 
 
@@ -507,6 +521,16 @@ def _(files: Files) -> None:
 
 
 @case(
+    "subagent-replay",
+    "A subagent's file repeats a step of its parent under another request id.",
+    plain(2),
+)
+def _(files: Files) -> None:
+    files.put([files.prompt(), files.step(1)])
+    files.agent([files.step(1, requestId="req_replayed"), files.step(2)], "a85a128dfb3751c9a")
+
+
+@case(
     "sidechain-lines",
     "An older client (1.x) wrote a subagent's steps into the session's file, as sidechain lines.",
     plain(2),
@@ -517,13 +541,13 @@ def _(files: Files) -> None:
 
 @case(
     "old-agent-file",
-    "An older client (2.0) wrote a subagent's file beside the session's: `agent-1a2b3c4d.jsonl`.",
+    "A subagent's file as 2.0.42 wrote it: beside the session's, as `agent-2a52fcd3.jsonl`.",
     plain(2),
 )
 def _(files: Files) -> None:
     files.put([files.prompt(), files.step(1)])
-    own = files.step(2, isSidechain=True, agentId="1a2b3c4d", version="2.0.42")
-    files.put([own], name=f"agent-1a2b3c4d-{files.session()[:8]}.jsonl")
+    own = files.step(2, isSidechain=True, agentId="2a52fcd3", version="2.0.42")
+    files.put([own], name="agent-2a52fcd3.jsonl")
 
 
 @case(
@@ -553,18 +577,31 @@ def _(files: Files) -> None:
     files.agent([files.prompt(), files.step(2)], "a85a128dfb3751c9a")
 
 
+def _progress(files: Files, own: dict[str, Any]) -> Line:
+    """A line of the parent's file that repeats an answer of a subagent."""
+    inner = {key: own[key] for key in ("type", "message", "requestId", "uuid", "timestamp")}
+    told = {"type": "agent_progress", "agentId": "a85a128dfb3751c9a", "message": inner}
+    return {**files.common(), "type": "progress", "data": told, "timestamp": own["timestamp"]}
+
+
 @case(
     "agent-progress",
-    "`progress` lines in the parent's file repeat whole answers of the subagent (older 2.1).",
+    "`progress` lines in the parent's file repeat whole answers of the subagent (early 2.1).",
     plain(2),
 )
 def _(files: Files) -> None:
-    own: dict[str, Any] = files.step(2)
-    inner = {key: own[key] for key in ("type", "message", "requestId", "uuid", "timestamp")}
-    told = {"type": "agent_progress", "agentId": "a85a128dfb3751c9a", "message": inner}
-    progress: Line = {**files.common(), "type": "progress", "data": told, "timestamp": at(2)}
-    files.put([files.prompt(), files.step(1), progress])
+    own = files.step(2)
+    files.put([files.prompt(), files.step(1), _progress(files, own)])
     files.agent([files.prompt(), own], "a85a128dfb3751c9a")
+
+
+@case(
+    "progress-alone",
+    "The same, and the subagent's own file is gone: only the `progress` lines tell of its step.",
+    plain(2),
+)
+def _(files: Files) -> None:
+    files.put([files.prompt(), files.step(1), _progress(files, files.step(2))])
 
 
 @case(
@@ -821,9 +858,9 @@ one_step(
 )
 one_step(
     "bedrock-id",
-    "`us.anthropic.claude-sonnet-4-5-20250929-v1:0`, as Bedrock names it.",
+    "`global.anthropic.claude-sonnet-4-5-20250929-v1:0`, as Bedrock names it.",
     plain(1),
-    model="us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    model="global.anthropic.claude-sonnet-4-5-20250929-v1:0",
 )
 one_step(
     "vertex-id",
@@ -959,17 +996,12 @@ _group = "Dates"
     ),
 )
 def _(files: Files) -> None:
-    usage = used(cache_read=100_000, write_5m=0)
-    times = ("2026-10-06T23:59:59.999Z", "2026-10-07T00:00:00.000Z")
-    files.put(
-        [
-            files.prompt(),
-            *(
-                files.step(number, usage, model="claude-sonnet-5-5", timestamp=time)
-                for number, time in enumerate(times)
-            ),
-        ]
-    )
+    lines: list[Line] = []
+    for number, time in enumerate(("2026-10-06T23:59:59.999Z", "2026-10-07T00:00:00.000Z")):
+        usage = used(cache_read=100_000, write_5m=0)
+        step = files.step(number, usage, model="claude-sonnet-5-5", timestamp=time)
+        lines += [files.prompt(timestamp=time), step]
+    files.put(lines)
 
 
 def _long_sonnet(name: str, about: str, day: str, cost: Decimal) -> None:
@@ -999,11 +1031,14 @@ _long_sonnet(
 
 
 def _days(name: str, about: str, truth: Truth, *times: str) -> None:
-    case(name, about, truth, judged="daily", timezone="Europe/Berlin")(
-        lambda files: files.put(
-            files.step(number, timestamp=time) for number, time in enumerate(times)
-        )
-    )
+    def make(files: Files) -> None:
+        # A prompt for each, because some tools date whole turns.
+        lines: list[Line] = []
+        for number, time in enumerate(times):
+            lines += [files.prompt(timestamp=time), files.step(number, timestamp=time)]
+        files.put(lines)
+
+    case(name, about, truth, judged="daily", timezone="Europe/Berlin")(make)
 
 
 _days(
@@ -1151,13 +1186,13 @@ def _(files: Files) -> None:
 
 @case("line-of-20-mb", "A line of 20 MB without usage between two steps.", plain(2))
 def _(files: Files) -> None:
-    image = {"type": "attachment", "data": "x" * 20_000_000}
+    image: Line = {"type": "attachment", "data": "x" * 20_000_000}
     files.put([files.prompt(), files.step(1), image, files.step(2)])
 
 
 @case("crlf", "Lines end with CR and LF, and some are blank.", plain(2))
 def _(files: Files) -> None:
-    lines = [b"", files.prompt(), files.step(1), b"", b"   ", files.step(2), b""]
+    lines: list[Line] = [b"", files.prompt(), files.step(1), b"", b"   ", files.step(2), b""]
     files.put(lines, newline=b"\r\n")
 
 

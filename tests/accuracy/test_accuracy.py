@@ -1,7 +1,8 @@
-"""Every awkward case is booked as what it truly is: tokens, steps, and US dollars to the last digit."""
+"""Every awkward case is booked as what it truly is: steps, tokens, US dollars to the last digit."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -13,12 +14,19 @@ import pytest
 
 from budget import history, paths, report
 from budget.windows import zone
-from tests.accuracy.cases import CASES, Case
+from tests.accuracy.cases import CASES, Case, Files
 from tests.plugin import ROOT
 
 NOW_MS = int(datetime(2026, 11, 23, 10, tzinfo=UTC).timestamp() * 1000)
 
-OPEN: dict[str, str] = {}
+OPEN = {
+    "old-fork": "its total holds the copied history, which counts as unattributed once more",
+    "old-agent-file": "an import passes over agent files beside the sessions",
+    "subagent-alone": "an import starts from sessions' files only",
+    "progress-alone": "`progress` lines are not read",
+    "no-last-newline": "a last line waits for its newline, for ever in a finished session",
+    "not-utf-8-in-step": "a line with a byte that is not UTF-8 is skipped, and told of",
+}
 """Cases that are not right yet, and why."""
 
 MICRO = Decimal("0.000001")
@@ -85,11 +93,59 @@ def test_a_case_is_booked_as_it_truly_is(case: Case, tmp_path: Path) -> None:
         assert {key: usd(spend.picousd) for key, spend in rows.items()} == case.view(view)
 
 
+RIGHT = [case for case in CASES if case.name not in OPEN]
+
+
+def test_files_that_grow_are_booked_as_if_read_at_once(tmp_path: Path) -> None:
+    """Sessions a third at a time, cut anywhere; their agents' files come last."""
+    env = environment(tmp_path)
+    whole, projects = tmp_path / "whole", tmp_path / "config" / "projects"
+    for case in RIGHT:
+        case.build(whole)
+    for third in (1, 2, 3):
+        for path in (whole / "projects").rglob("*.*"):
+            if third == 3 or "subagents" not in path.parts:
+                grown = projects / path.relative_to(whole / "projects")
+                grown.parent.mkdir(parents=True, exist_ok=True)
+                held = grown.stat().st_size if grown.exists() else 0
+                with grown.open("ab") as file:
+                    file.write(path.read_bytes()[held : path.stat().st_size * third // 3])
+        history.import_sessions(list(history.find_sessions(str(projects))), env, NOW_MS)
+    for case in RIGHT:
+        ledger = paths.ledger_file(env, paths.find_project(f"/home/ana/{case.name}"))
+        assert os.path.exists(ledger), case.name
+    total = booked(RIGHT[0], env).total
+    assert total.steps == sum(case.truth.steps for case in RIGHT)
+    assert usd(total.picousd) == sum(case.truth.usd for case in RIGHT)
+    assert usd(total.unattributed_picousd) == sum(case.truth.unattributed_usd for case in RIGHT)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a session is booked again when its folder no longer tells its project"
+)
+def test_a_removed_worktree_is_not_booked_again(tmp_path: Path) -> None:
+    """While it exists, its sessions are the repository's; afterwards its path leads nowhere."""
+    env = environment(tmp_path)
+    repository, worktree = tmp_path / "repository", tmp_path / "worktree"
+    admin = repository / ".git" / "worktrees" / "worktree"
+    admin.mkdir(parents=True)
+    (admin / "commondir").write_text("../..\n")
+    worktree.mkdir()
+    (worktree / ".git").write_text(f"gitdir: {admin}\n")
+    files = Files(tmp_path / "config", "worktree")
+    files.cwd = str(worktree)
+    files.put([files.prompt(), files.step(1), files.step(2)])
+    for _ in range(2):
+        sessions = list(history.find_sessions(str(tmp_path / "config" / "projects")))
+        history.import_sessions(sessions, env, NOW_MS)
+        shutil.rmtree(worktree, ignore_errors=True)
+    assert booked(CASES[0], env).total.steps == 2
+
+
 def test_all_cases_together_through_the_commands(tmp_path: Path) -> None:
     """One config folder with everything in it: no case spills into another."""
-    cases = [case for case in CASES if case.name not in OPEN]
     env = {**os.environ, **environment(tmp_path)}
-    for case in cases:
+    for case in RIGHT:
         case.build(tmp_path / "config")
 
     def run(*command: str) -> Any:
@@ -97,7 +153,7 @@ def test_all_cases_together_through_the_commands(tmp_path: Path) -> None:
         done = subprocess.run(argv, env=env, cwd=ROOT, capture_output=True, check=True, text=True)
         return json.loads(done.stdout)
 
-    truths = [case.truth for case in cases]
+    truths = [case.truth for case in RIGHT]
     imported = run("import", "--json")
     assert imported["unreadable"] == []
     assert run("import", "--json")["new_steps"] == 0
