@@ -235,7 +235,7 @@ def shown(case: Case, answer: Answer) -> str:
     if answer.failure:
         return answer.failure
     if case.judged == "unpriced":
-        return "told" if set(case.truth.unpriced_models) <= answer.unpriced else "not told"
+        return f"{'told' if right(case, answer) else 'not told'}, {answer.usd + 0:.6f}"
     if case.judged != "usd":
         view = answer.views.get(case.judged)
         return "not offered" if view is None else parts(case, view)
@@ -250,7 +250,7 @@ def parts(case: Case, view: Mapping[str, Decimal]) -> str:
 
 def truth_shown(case: Case) -> str:
     if case.judged == "unpriced":
-        return "to be told"
+        return f"told, {case.truth.usd:.6f}"
     if case.judged != "usd":
         return parts(case, case.view(case.judged))
     return f"{case.truth.total_usd:.6f}"
@@ -266,7 +266,7 @@ MARKS = {True: "✓", False: "✗", None: "–"}
 
 def tables(answers: Answers, day: str) -> str:
     heads = [f"{tool.name} {tool.version}" for tool in TOOLS]
-    lines = [f"Made on {day}. {len(CASES)} cases; right answers:", ""]
+    lines = [f"{len(CASES)} cases, {day}. Right answers:", ""]
     lines += row("", *heads) + row("---", *("---:" for _ in TOOLS))
     groups = list(dict.fromkeys(case.group for case in CASES))
     for group in groups:

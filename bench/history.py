@@ -30,7 +30,7 @@ def write_history(folder: Path, megabytes: float, seed: int = 1) -> int:
         at = _START + timedelta(hours=session * 3 % (364 * 24))
         size = min(left, chance.randint(300_000, 6_000_000))
         left -= size
-        written, made = _session(path, size, at, project, words, chance)
+        _, made = _session(path, size, at, project, words, chance)
         steps += made
         if session % 4 == 0:
             agent = path.with_suffix("") / "subagents" / f"agent-{session}.jsonl"

@@ -8,8 +8,9 @@ away is read again from the transcript, because the cursor that says "this was r
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from budget.errors import LedgerError
@@ -56,8 +57,8 @@ CREATE TABLE cursors (
   path TEXT PRIMARY KEY, session_id TEXT NOT NULL,
   device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL,
   mtime_ns INTEGER NOT NULL, offset INTEGER NOT NULL, head TEXT NOT NULL,
-  prompt_id TEXT NOT NULL, tool_use_ids TEXT NOT NULL,
-  bad_lines INTEGER NOT NULL
+  prompt_id TEXT NOT NULL, tool_use_ids TEXT NOT NULL, message_id TEXT NOT NULL,
+  tail TEXT NOT NULL, bad_lines INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX cursors_session ON cursors (session_id);
 
@@ -96,6 +97,7 @@ class Database:
     def __init__(self, path: str, wait_s: float = 5.0, root: str = "") -> None:
         self.path = path
         self._root = root
+        self._wait_s = wait_s
         try:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
@@ -107,7 +109,7 @@ class Database:
         self._connection.execute("PRAGMA synchronous = NORMAL")
         version = self.row("PRAGMA user_version")[0]
         if version == 0:
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._use_write_ahead_log()
             with self.transaction():
                 if self.row("PRAGMA user_version")[0] == 0:
                     for statement in _SCHEMA.split(";\n"):
@@ -120,6 +122,18 @@ class Database:
                 f"{SCHEMA_VERSION}. A newer budget wrote it: update this one. Nothing was changed."
             )
 
+    def _use_write_ahead_log(self) -> None:
+        """Changes the journal's mode. SQLite does not wait for others there, so this does."""
+        until = time.monotonic() + self._wait_s
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+
     def close(self) -> None:
         self._connection.close()
 
@@ -131,7 +145,9 @@ class Database:
             try:
                 yield
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # SQLite may have rolled back by itself (a full disk): then this has nothing to do.
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:

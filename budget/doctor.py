@@ -115,7 +115,7 @@ def _plugins(env: paths.Env) -> Iterator[Installed]:
         if not name.startswith("budget@codebudget"):
             continue
         for place in places if isinstance(places, list) else ():
-            root = str(place.get("installPath", ""))
+            root = str(place.get("installPath", "")) if isinstance(place, dict) else ""
             hooks = _json(os.path.join(root, "hooks", "hooks.json")).get("hooks", {})
             for group in hooks.get("UserPromptSubmit", []):
                 for hook in group.get("hooks", []):
@@ -207,9 +207,9 @@ def _prices() -> Finding:
 
 
 def _ledger(env: paths.Env, project: paths.Project) -> Finding:
-    if not pipeline.has_ledger(env, project):
-        return Finding("ok", "Ledger", "none yet: it begins with the first step")
     try:
+        if not pipeline.has_ledger(env, project):
+            return Finding("ok", "Ledger", "none yet: it begins with the first step")
         ledger = pipeline.open_ledger(env, project)
         with ledger.transaction():  # takes the lock that a hook needs
             spend, damaged = ledger.spend(Window(0, None)), ledger.bad_lines()

@@ -15,6 +15,7 @@ from json import dumps, loads
 from typing import Any
 
 from budget import __version__, paths
+from budget.files import read_some
 
 RETRY_AFTER_S = 3600
 _BUILD_TIMEOUT_S = 900
@@ -28,7 +29,7 @@ def notice(env: paths.Env, now_s: float) -> str:
         return ""
     state = read_state(env)
     if state.get("version") == __version__:
-        age = now_s - float(state.get("at", 0))
+        age = now_s - state.get("at", 0)
         if state.get("status") == "ready" and os.path.exists(state.get("command", "")):
             return _ready_notice(env, state["command"])
         if state.get("status") == "failed" and age < RETRY_AFTER_S:
@@ -52,7 +53,8 @@ _BEING_PREPARED = (
 def _ready_notice(env: paths.Env, command: str) -> str:
     """Said once: where the command is, for a person who installed nothing but the plugin."""
     try:
-        told = os.open(os.path.join(folder(env), "told"), os.O_CREAT | os.O_EXCL, 0o600)
+        name = os.path.join(folder(env), f"told-{__version__}")
+        told = os.open(name, os.O_CREAT | os.O_EXCL, 0o600)
     except OSError:
         return ""
     os.close(told)
@@ -66,11 +68,14 @@ def folder(env: paths.Env) -> str:
 def read_state(env: paths.Env) -> dict[str, Any]:
     """What the last build left: version, status (building, ready, failed), at, command, error."""
     try:
-        with open(os.path.join(folder(env), "state.json"), "rb") as file:
-            state = loads(file.read(65_536))
-    except (OSError, ValueError):
+        state = loads(read_some(os.path.join(folder(env), "state.json"), 65_536))
+    except (OSError, ValueError, RecursionError):
         return {}
-    return state if isinstance(state, dict) else {}
+    good = isinstance(state, dict) and isinstance(state.get("at", 0), int | float)
+    texts = (
+        [state.get(key, "") for key in ("version", "status", "command", "error")] if good else [0]
+    )
+    return state if all(isinstance(text, str) for text in texts) else {}
 
 
 def _start(env: paths.Env, root: str) -> bool:
@@ -149,7 +154,7 @@ def _make(root: str, place: str) -> str:
 def _reason(error: Exception) -> str:
     output = getattr(error, "stderr", None) or str(error)
     lines = [line.strip() for line in str(output).splitlines() if line.strip()]
-    told = [line for line in lines if "error" in line.lower()] or lines
+    told = [line for line in lines if line.startswith("ERROR")] or lines
     return told[-1][:200] if told else type(error).__name__
 
 

@@ -17,12 +17,10 @@ from budget import messages, paths, pipeline
 from budget.errors import BudgetError, InputError
 from budget.evaluate import Decision
 from budget.ledger import Ledger
-from budget.model import Policy
+from budget.model import AGENT_TOOLS, Policy
 from budget.policy import NO_POLICY, load_policy
 from budget.windows import rolling_ms
 
-# Tools whose call starts another agent. hooks.json has the same list as its matcher.
-AGENT_TOOLS = ("Agent", "Task", "Workflow")
 _LARGEST_INPUT = 256 * 1024 * 1024
 
 Answer = dict[str, Any]
@@ -76,11 +74,11 @@ def respond(
     is expected.
     """
     context = {} if context is None else context
-    event = _event(payload, env)
+    event = _event(payload, env, context)
     context["event"] = event
     policy = load_policy(pipeline.layers(env, event.project), paths.policy_file(env, event.project))
     context["policy"] = policy
-    ledger = pipeline.open_ledger(env, event.project, wait_s=0.8 if _is_last(event) else 5.0)
+    ledger = pipeline.open_ledger(env, event.project, wait_s=0.5 if _is_last(event) else 5.0)
     setting = Setting(event, policy, ledger, env, now_ms)
     decision, reading = pipeline.step(_moment(event, env, now_ms), ledger, policy, env)
     answer = _ANSWERS[event.name](setting, decision)
@@ -102,15 +100,24 @@ def _input() -> Any:
         raise InputError(f"The hook expected an event as JSON on stdin and got {got}.") from error
 
 
-def _event(payload: Any, env: paths.Env) -> Event:
+def _event(payload: Any, env: paths.Env, context: dict[str, Any]) -> Event:
     if not isinstance(payload, dict):
         raise InputError("The hook expected an event as a JSON object on stdin.")
 
     def text(key: str) -> str:
         value = payload.get(key)
-        return value if isinstance(value, str) else ""
+        if not isinstance(value, str):
+            return ""
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            # A lone surrogate is in no file name; a prompt may well hold one.
+            if key in ("cwd", "transcript_path"):
+                raise InputError(f"The {key} of the event is no text that can be used.") from None
+        return value
 
     name, session_id = text("hook_event_name"), text("session_id")
+    context["name"] = name
     if name not in _ANSWERS:
         raise InputError(
             f"The hook was called for the event {name[:60]!r}, which it does not know."
@@ -118,7 +125,8 @@ def _event(payload: Any, env: paths.Env) -> Event:
     if not session_id or not session_id.isprintable() or len(session_id) > 200:
         raise InputError(f"The {name} event has no usable session_id.")
     calls = payload.get("tool_calls")
-    ids = [call.get("tool_use_id") for call in calls or () if isinstance(call, dict)]
+    calls = calls if isinstance(calls, list) else []
+    ids = [call.get("tool_use_id") for call in calls if isinstance(call, dict)]
     folder = env.get("CLAUDE_PROJECT_DIR") or text("cwd")
     if not os.path.isabs(folder) or "\0" in folder:
         raise InputError(f"The {name} event names no folder (CLAUDE_PROJECT_DIR or cwd).")
@@ -151,7 +159,7 @@ def _moment(event: Event, env: paths.Env, now_ms: int) -> pipeline.Moment:
         ended=event.name in ("Stop", "SubagentStop"),
         prompt_id=event.prompt_id,
         now_ms=now_ms,
-        read_for_s=0.8 if _is_last(event) else 5.0,
+        read_for_s=0.5 if _is_last(event) else 5.0,
         user=paths.person(env, event.project),
     )
 
@@ -318,18 +326,18 @@ def _failed(text: str, env: paths.Env, context: Mapping[str, Any]) -> Answer:
     event: Event | None = context.get("event")
     policy: Policy = context.get("policy", NO_POLICY)
     if context["strict"] or policy.on_error == "block":
-        return _failed_closed(text, event)
+        return _failed_closed(text, context.get("name", ""), event)
     message = f"budget: this step was not counted and no budget was enforced. {text}"
     return {"systemMessage": message} if _first_failure(text, env, event) else {}
 
 
-def _failed_closed(text: str, event: Event | None) -> Answer:
+def _failed_closed(text: str, name: str, event: Event | None) -> Answer:
     message = (
         f"budget: stopped, because budgets cannot be enforced and failures are set to block. {text}"
-        " `budget doctor` looks closer."
     )
-    name = event.name if event else ""
-    if name == "UserPromptSubmit" and event and not event.prompt.startswith("/budget:"):
+    if "`budget doctor`" not in text:
+        message += " `budget doctor` looks closer."
+    if name == "UserPromptSubmit" and not (event and event.prompt.startswith("/budget:")):
         return {"decision": "block", "reason": message}
     if name == "PreToolUse":
         output = {"hookEventName": name, "permissionDecision": "deny"}
@@ -366,6 +374,8 @@ def _logged(error: Exception, env: paths.Env, context: Mapping[str, Any]) -> str
 
 def _reply(answer: Answer) -> None:
     try:
+        if sys.stdout is None:
+            os._exit(0)
         # An empty answer is no output: the client shows what a hook of PreCompact prints.
         sys.stdout.write(dumps(answer) if answer else "")
         sys.stdout.flush()

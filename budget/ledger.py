@@ -55,20 +55,21 @@ class Ledger(Database):
     def cursors(self, session_id: str) -> dict[str, Cursor]:
         """How far each file of a session was read, by path."""
         rows = self.rows(
-            "SELECT path, device, inode, size, mtime_ns, offset, head, prompt_id, tool_use_ids"
-            " FROM cursors WHERE session_id = ?",
+            "SELECT path, device, inode, size, mtime_ns, offset, head, prompt_id, tool_use_ids,"
+            " message_id, tail FROM cursors WHERE session_id = ?",
             session_id,
         )
         return {row[0]: Cursor(*row[1:]) for row in rows}
 
     def move_cursor(self, path: str, session_id: str, cursor: Cursor, bad_lines: int) -> None:
         self.write(
-            "INSERT INTO cursors VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO cursors VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (path) DO UPDATE SET"
             " session_id = excluded.session_id, device = excluded.device, inode = excluded.inode,"
             " size = excluded.size, mtime_ns = excluded.mtime_ns, offset = excluded.offset,"
             " head = excluded.head, prompt_id = excluded.prompt_id,"
-            " tool_use_ids = excluded.tool_use_ids, bad_lines = bad_lines + excluded.bad_lines",
+            " tool_use_ids = excluded.tool_use_ids, message_id = excluded.message_id,"
+            " tail = excluded.tail, bad_lines = bad_lines + excluded.bad_lines",
             (path, session_id, *cursor, bad_lines),
         )
 
@@ -146,6 +147,10 @@ class Ledger(Database):
             if span == "entry":
                 where = f"SELECT {_ENTRY_SUMS} FROM entries WHERE at_ms >= ? AND at_ms < ?"
                 total = total.plus(Spend(*self.row(where, start, end)))
+                # When within its quarter an unattributed amount appeared is not kept: all counts.
+                quarter = self._totals("quarter", start // QUARTER_MS * QUARTER_MS)
+                unattributed = quarter.unattributed_picousd
+                total = total.plus(Spend(unattributed_picousd=unattributed))
             else:
                 where = f"SELECT {_SUMS} FROM totals WHERE span = ? AND start >= ? AND start < ?"
                 total = total.plus(Spend(*self.row(where, span, start, end)))

@@ -25,7 +25,10 @@ _PERIOD_WORDS = {
 
 def money(picousd: int, digits: int = 0) -> str:
     """Dollars for people: as many decimals as it takes, from two to six."""
-    return f"${picousd / PICO:.{digits or _digits(picousd)}f}"
+    digits = digits or _digits(picousd)
+    # Rounded down, so that what is spent never looks like a limit it has not reached.
+    whole, part = divmod(picousd * 10**digits // PICO, 10**digits)
+    return f"${whole}.{part:0{digits}d}"
 
 
 def _digits(picousd: int) -> int:
@@ -62,7 +65,8 @@ def period(per: str) -> str:
 
 def percent(verdict: Verdict) -> str:
     """Rounded down, so that 100 % means used up."""
-    return f"{int(verdict.fraction * 100)} %"
+    limit = verdict.budget.limit
+    return f"{verdict.spent * 100 // limit if limit else 100} %"
 
 
 def resets(verdict: Verdict, policy: Policy, now_ms: int) -> str:
@@ -73,7 +77,7 @@ def resets(verdict: Verdict, policy: Policy, now_ms: int) -> str:
     if at_ms is None:
         rolling = verdict.budget.per.startswith("rolling ")
         return "bit by bit, as spending grows older" if rolling else "never"
-    tz = zone(policy.timezone)
+    tz = zone(verdict.budget.timezone)
     at, now = local_time(at_ms, tz), local_time(now_ms, tz)
     return f"{_clock(at, now)} (in {_duration(at_ms - now_ms)})"
 
@@ -111,6 +115,8 @@ def _stop(verdict: Verdict, policy: Policy, now_ms: int) -> str:
     raise_it = f"raise {key} in {source.shown}"
     if budget.per == "session":
         now = f"/clear starts a new session with a whole budget. To go on in this one, {raise_it}."
+    elif budget.per == "total":
+        now = f"It never resets: to go on, {raise_it}."
     else:
         now = (
             f"Wait for the reset, or {raise_it}. /clear does not help: it is not a session budget."

@@ -11,8 +11,13 @@ from typing import Any, NamedTuple
 
 PICO = 10**12
 
-# The largest plausible count in one usage field. A larger one is a damaged line, not a step.
-MAX_TOKENS = 10**9
+# The largest plausible counts of one step. A larger one is a damaged line, not a step; and sums of
+# what they could cost stay within 64 bits.
+MAX_TOKENS = 10**8
+MAX_SEARCHES = 10**4
+
+# Tools whose call starts another agent.
+AGENT_TOOLS = ("Agent", "Task", "Workflow")
 
 
 COUNTED_UNITS = (
@@ -195,6 +200,9 @@ class Budget(NamedTuple):
     on_exceed: str
     message: str
     source: Source
+    timezone: str = ""
+    """Where its days begin: an IANA name, or empty for the system's."""
+    week_starts: str = "monday"
 
 
 class Policy(NamedTuple):
@@ -202,8 +210,7 @@ class Policy(NamedTuple):
 
     budgets: tuple[Budget, ...]
     timezone: str
-    """An IANA name, or empty for the system's."""
-    week_starts: str
+    """Where days begin in reports: an IANA name, or empty for the system's."""
     on_error: str
     advise_context_tokens: int
     """0: never advise on the size of the context."""

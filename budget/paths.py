@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from budget.errors import InputError
+from budget.files import read_some
 from budget.steps import clean
 
 Env = Mapping[str, str]
@@ -111,8 +112,7 @@ def person(env: Env, project: Project) -> str:
 
 def _git_email(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read(65_536)
+        text = read_some(path, 65_536).decode("utf-8", "replace")
     except OSError:
         return ""
     section = ""
@@ -162,13 +162,12 @@ def find_project(folder: str) -> Project:
 def _main_worktree(dot_git: str) -> str | None:
     """The main worktree that the `.git` file of a linked one leads to; None for a submodule."""
     try:
-        with open(dot_git, encoding="utf-8") as file:
-            pointer = file.read(4096).strip()
+        pointer = read_some(dot_git, 4096).decode().strip()
         if not pointer.startswith("gitdir:"):
             return None
         git_dir = os.path.join(os.path.dirname(dot_git), pointer.removeprefix("gitdir:").strip())
-        with open(os.path.join(git_dir, "commondir"), encoding="utf-8") as file:
-            common = os.path.realpath(os.path.join(git_dir, file.read(4096).strip()))
+        told = read_some(os.path.join(git_dir, "commondir"), 4096).decode().strip()
+        common = os.path.realpath(os.path.join(git_dir, told))
     except (OSError, ValueError):
         return None
     return os.path.dirname(common) if os.path.basename(common) == ".git" else common

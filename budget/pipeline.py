@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from budget import paths, reconcile, sensor
-from budget.errors import InputError
+from budget.errors import InputError, LedgerError
 from budget.evaluate import Decision, spent
 from budget.ledger import Ledger
 from budget.model import Budget, Policy, Verdict, Window
@@ -78,14 +78,14 @@ def judge(policy: Policy, ledger: Ledger, session_id: str, now_ms: int) -> Decis
     """How every budget stands now."""
     verdicts = []
     for budget in policy.budgets:
-        span = budget_window(policy, budget, session_id, now_ms)
+        span = budget_window(budget, session_id, now_ms)
         verdicts.append(Verdict(budget, span, spent(budget, ledger.spend(span))))
     return Decision(tuple(verdicts))
 
 
-def budget_window(policy: Policy, budget: Budget, session_id: str, now_ms: int) -> Window:
+def budget_window(budget: Budget, session_id: str, now_ms: int) -> Window:
     """The window a budget counts over at a moment."""
-    return window(budget.per, now_ms, session_id, zone(policy.timezone), policy.week_starts)
+    return window(budget.per, now_ms, session_id, zone(budget.timezone), budget.week_starts)
 
 
 def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Reading:
@@ -196,4 +196,27 @@ def open_ledger(env: paths.Env, project: paths.Project, wait_s: float = 5.0) -> 
 
 
 def has_ledger(env: paths.Env, project: paths.Project) -> bool:
-    return os.path.exists(paths.ledger_file(env, project))
+    """Raises `LedgerError` when that cannot be told: an unreadable ledger is not an empty one."""
+    path = paths.ledger_file(env, project)
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise LedgerError(f"The ledger {path} cannot be used: {error.strerror}.") from error
+    return True
+
+
+def standing(
+    policy: Policy, env: paths.Env, project: paths.Project, session_id: str, now_ms: int
+) -> Decision:
+    """How every budget stands, without making a ledger where there is none."""
+    if not has_ledger(env, project):
+        windows = (budget_window(each, session_id, now_ms) for each in policy.budgets)
+        pairs = zip(policy.budgets, windows, strict=True)
+        return Decision(tuple(Verdict(budget, span, 0) for budget, span in pairs))
+    ledger = open_ledger(env, project, wait_s=0.5)
+    try:
+        return judge(policy, ledger, session_id, now_ms)
+    finally:
+        ledger.close()

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 from budget import __version__
 from budget.errors import ConfigError
+from budget.files import read_some
 from budget.model import UNITS, Budget, Policy, Source
 
-NO_POLICY = Policy((), "", "monday", "allow", 0, "", (), ())
+NO_POLICY = Policy((), "", "allow", 0, "", (), ())
 _DEFAULT_WARN_AT = (0.8,)
+_LARGEST = 64 * 1024 * 1024
 
 
 class Layer(NamedTuple):
@@ -49,11 +51,10 @@ def _fingerprint(path: str) -> list[int] | None:
 
 def _load_compiled(path: str) -> dict[str, Any] | None:
     try:
-        with open(path, "rb") as file:
-            compiled = loads(file.read())
+        compiled = loads(read_some(path, _LARGEST))
         _policy(compiled)
         return compiled if isinstance(compiled["valid"], dict) and compiled["stamp"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 
@@ -82,20 +83,28 @@ def _merged(layers: list[Layer], valid: dict[str, Any]) -> dict[str, Any]:
         return next((each[key] for _, each in settings if key in each), default)
 
     advice: dict[str, Any] = {}
-    rows: dict[tuple[str, str, str, str], list[Any]] = {}
+    rows: dict[tuple[str, ...], list[Any]] = {}
+    # A layer's windows begin where it says, or where a higher one says; never where a lower one
+    # says: a day that begins later has forgotten what was spent this morning.
+    clock = {"timezone": "", "week_starts": "monday"}
+    set_above: set[str] = set()
     for layer, each in settings:
         advice = {**each["advice"], **advice}
+        for key in clock:
+            if key in each and key not in set_above:
+                clock[key] = each[key]
+                set_above.add(key)
         for name, table in each["budgets"].items():
             for unit in (unit for unit in UNITS if unit in table):
-                row = _row(layer, name, table, unit)
-                # Limits that differ in what they do are both kept: neither is the stricter one.
-                same = (name, table["per"], unit, table.get("on_exceed", "block"))
+                row = [*_row(layer, name, table, unit), clock["timezone"], clock["week_starts"]]
+                # Limits that differ in what they do, or over what they count, are both kept:
+                # neither is the stricter one.
+                same = (name, table["per"], unit, table.get("on_exceed", "block"), *clock.values())
                 if same not in rows or table[unit] < rows[same][3]:
                     rows[same] = row
     blocks = any(each.get("on_error") == "block" for _, each in settings)
     return {
         "timezone": first("timezone", ""),
-        "week_starts": first("week_starts", "monday"),
         "on_error": "block" if blocks else "allow",
         "advise_context_tokens": advice.get("context_tokens", 0),
         "focus": advice.get("focus", ""),
@@ -134,11 +143,10 @@ def _row(layer: Layer, name: str, table: dict[str, Any], unit: str) -> list[Any]
 def _policy(compiled: dict[str, Any]) -> Policy:
     return Policy(
         budgets=tuple(
-            Budget(name, per, unit, limit, tuple(marks), on_exceed, message, Source(*source))
-            for name, per, unit, limit, marks, on_exceed, message, source in compiled["budgets"]
+            Budget._make((*row[:4], tuple(row[4]), *row[5:7], Source(*row[7]), *row[8:]))
+            for row in compiled["budgets"]
         ),
         timezone=compiled["timezone"],
-        week_starts=compiled["week_starts"],
         on_error=compiled["on_error"],
         advise_context_tokens=compiled["advise_context_tokens"],
         focus=compiled["focus"],

@@ -10,16 +10,18 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from json import load
+from json import loads
 from typing import Any, NamedTuple
 
 from budget.errors import PriceError
+from budget.files import read_some
 from budget.model import Price, Step, Usage
 
 TABLE = os.path.join(os.path.dirname(__file__), "prices.json")
 KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 DEAREST = "dearest"
 STATED = "stated by a 1.x client"
+_LARGEST = 4 * 1024 * 1024
 
 _DECIMAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _MINOR = re.compile(r"-[0-9]+-[0-9]{1,2}(-|$)|-[0-9]{8}$")
@@ -44,12 +46,11 @@ class Table(NamedTuple):
 def load_table(path: str = TABLE) -> Table:
     """Raises `PriceError` for a table that cannot be read."""
     try:
-        with open(path, encoding="utf-8") as file:
-            raw = load(file)
+        raw = loads(read_some(path, _LARGEST))
         table = Table(raw["version"], raw["models"], raw["aliases"])
-        if not all(_is_period(period) for periods in table.models.values() for period in periods):
-            raise ValueError("a price is missing or is no decimal")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if path != TABLE and not _is_table(table):
+            raise ValueError("a price or the version is missing, or is of another form")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PriceError(f"The price table {path} cannot be read: {error}.") from error
     return table
 
@@ -81,6 +82,8 @@ def corrected(table: Table, prices: Iterable[Mapping[str, Any]]) -> Table:
         models = dict(table.models)
         for name, rates in layer["models"].items():
             key = resolve(name, table) or name.lower()
+            if key not in models and "claude-" in key and not layer["may_lower"]:
+                continue  # what a new Claude model costs is not for a repository to say
             periods = models.get(key, [_usual_rates(rates["input"])])
             models[key] = [_with_rates(each, rates, layer["may_lower"]) for each in periods]
         multiplier, unknown = table.multiplier, table.unknown
@@ -154,7 +157,8 @@ def price(step: Step, table: Table) -> Price:
     if step.stated_picousd is not None:
         return Price(step.stated_picousd, 0, step.stated_picousd, STATED)
     bound = _bound(step, table)
-    return Price(None, _times(bound, table.multiplier), bound, table.version)
+    listed = bound if table.listed is None else price(step, table.listed).listed_picousd
+    return Price(None, _times(bound, table.multiplier), listed, table.version)
 
 
 def period_of(at_ms: int, periods: list[dict[str, Any]]) -> dict[str, Any]:
@@ -204,6 +208,16 @@ def _bound(step: Step, table: Table) -> int:
     if table.unknown != DEAREST and as_model:
         return _cost(step, period_of(step.at_ms, table.models[as_model]))
     return max(_cost(step, period) for periods in table.models.values() for period in periods)
+
+
+def _is_table(table: Table) -> bool:
+    return (
+        isinstance(table.version, str)
+        and bool(table.models)
+        and all(periods for periods in table.models.values())
+        and all(_is_period(period) for periods in table.models.values() for period in periods)
+        and all(isinstance(name, str) for name in table.aliases.values())
+    )
 
 
 def _is_period(period: dict[str, Any]) -> bool:

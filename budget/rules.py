@@ -12,10 +12,13 @@ from json import dumps
 from typing import Any, NamedTuple
 
 from budget.errors import ConfigError
+from budget.files import printable
 from budget.model import COUNTED_UNITS, PICO, UNITS
 from budget.windows import WEEKDAYS, is_period, zone
 
 LARGEST_CONFIG = 1024 * 1024
+# How many problems of one file are told at once.
+_TOLD = 20
 _MAX_USD = 10**6
 _MAX_COUNT = 10**15
 
@@ -37,7 +40,10 @@ class _InvalidError(Exception):
 def _show(value: object) -> str:
     if isinstance(value, dict):
         return "a table"
-    text = dumps(value, default=str, ensure_ascii=False)
+    try:
+        text = printable(dumps(value, default=str, ensure_ascii=False))
+    except ValueError:
+        return "a number of too many digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -250,7 +256,10 @@ def read_config(path: str) -> dict[str, Any] | None:
     table, text = parsed
     settings, found = checked(table)
     if found:
-        raise ConfigError("\n".join(explain(path, text, problem) for problem in found))
+        told = [explain(path, text, problem) for problem in found[:_TOLD]]
+        if len(found) > _TOLD:
+            told.append(f"{path}: {len(found) - _TOLD} more like these.")
+        raise ConfigError("\n".join(told))
     return settings
 
 
@@ -273,7 +282,7 @@ def parse(path: str) -> tuple[dict[str, Any], str] | None:
         raise ConfigError(f"{path}, line {line}: it is not UTF-8 text.") from error
     try:
         return tomllib.loads(text), text
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and numbers without end
         raise ConfigError(f"{path}: it is not valid TOML: {error}.") from error
 
 
@@ -283,7 +292,7 @@ def explain(path: str, text: str, problem: Problem) -> str:
     where = f"{path}, line {line}" if line else path
     close = _nearest(problem)
     hint = f" Did you mean {close}?" if close else ""
-    key = ".".join(problem.path)
+    key = printable(".".join(problem.path))[:200]
     return f"{where}, {key}: expected {problem.expected}, got {problem.got}.{hint}"
 
 

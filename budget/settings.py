@@ -6,7 +6,9 @@ nothing and uninstalling leaves everything else as it was.
 
 import json
 import os
+import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 from typing import Any, NamedTuple
@@ -15,7 +17,7 @@ from filelock import FileLock
 
 from budget import paths
 from budget.errors import BudgetError
-from budget.hook import AGENT_TOOLS
+from budget.model import AGENT_TOOLS
 
 _MARK = "from budget.hook import main"
 _STATUSLINE_MARK = "from budget.statusline import main"
@@ -70,6 +72,8 @@ def install(path: str, strict: bool, statusline: bool) -> Change:
 def uninstall(path: str) -> Change:
     """Takes out what `install` put in, and nothing else."""
     path = os.path.realpath(path)
+    if not os.path.exists(path):
+        return Change(path, False, "", "none")
     with _locked(path):
         before = _read(path)
         after = _without_budget(before)
@@ -80,8 +84,9 @@ def uninstall(path: str) -> Change:
 def installed_command(path: str, event: str) -> list[str]:
     """The command that the hooks of budget in a file run for an event; empty without them."""
     for group in _read(path).get("hooks", {}).get(event, []):
-        for hook in group.get("hooks", []):
-            if _mentions(hook, _MARK):
+        hooks = group.get("hooks")
+        for hook in hooks if isinstance(hooks, list) else []:
+            if isinstance(hook, dict) and _mentions(hook, _MARK):
                 return [hook["command"], *hook.get("args", [])]
     return []
 
@@ -113,23 +118,26 @@ def _group(event: str, timeout: int, strict: bool) -> dict[str, Any]:
 def _statusline_command() -> str:
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     code = f"import sys; sys.path.append(sys.argv[1]); {_STATUSLINE_MARK}; main()"
-    return f'"{sys.executable}" -I -S -c "{code}" "{root}"'
+    words = [sys.executable, "-I", "-S", "-c", code, root]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def _without_budget(settings: dict[str, Any]) -> dict[str, Any]:
     """A copy without what budget put in, and without what that leaves empty."""
     after: dict[str, Any] = json.loads(json.dumps(settings))
     hooks = after.get("hooks", {})
+    emptied: list[Any] = []
     for event, groups in list(hooks.items()):
         for group in groups:
             if _mentions(group, _MARK):
                 group["hooks"] = [h for h in group["hooks"] if not _mentions(h, _MARK)]
-        left = [group for group in groups if group.get("hooks") != []]
-        if left != groups:
-            hooks[event] = left
+                if not group["hooks"]:
+                    emptied.append(group)
+        left = [group for group in groups if not any(group is each for each in emptied)]
+        hooks[event] = left
         if groups and not left:
             del hooks[event]
-    if "hooks" in after and not hooks:
+    if emptied and not hooks:
         del after["hooks"]
     if _mentions(after.get("statusLine"), _STATUSLINE_MARK):
         del after["statusLine"]
@@ -158,7 +166,7 @@ def _read(path: str) -> dict[str, Any]:
         settings = json.loads(text or "{}")
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, str(error)) from error
     if not isinstance(settings, dict) or not isinstance(settings.get("hooks", {}), dict):
         raise _unreadable(path, "it is not an object with hooks by event")
@@ -179,7 +187,8 @@ def _write(path: str, before: dict[str, Any], after: dict[str, Any], statusline:
     try:
         if os.path.exists(path):
             backup = f"{path}.before-budget"
-            shutil.copy2(path, backup)
+            if not os.path.exists(backup):  # the first copy is the one from before budget
+                shutil.copy2(path, backup)
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=os.path.dirname(path), delete=False
         ) as file:

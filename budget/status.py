@@ -75,20 +75,17 @@ class Standing:
         self.total = Spend()
         self.unpriced_models: list[str] = []
         self.bad_lines = 0
-        self.verdicts: tuple[Verdict, ...] = ()
-        if not pipeline.has_ledger(env, project):
-            self.verdicts = _untouched(self.policy, self.session or "", now_ms)
-            return
-        ledger = pipeline.open_ledger(env, project)
-        try:
-            self.session = self.session or ledger.last_session()
-            self.total = ledger.spend(Window(0, None))
-            self.unpriced_models = ledger.unpriced_models()
-            self.bad_lines = ledger.bad_lines()
-            decision = pipeline.judge(self.policy, ledger, self.session or "", now_ms)
-            self.verdicts = decision.verdicts
-        finally:
-            ledger.close()
+        if pipeline.has_ledger(env, project):
+            ledger = pipeline.open_ledger(env, project)
+            try:
+                self.session = self.session or ledger.last_session()
+                self.total = ledger.spend(Window(0, None))
+                self.unpriced_models = ledger.unpriced_models()
+                self.bad_lines = ledger.bad_lines()
+            finally:
+                ledger.close()
+        decision = pipeline.standing(self.policy, env, project, self.session or "", now_ms)
+        self.verdicts: tuple[Verdict, ...] = decision.verdicts
 
     @property
     def exceeded(self) -> bool:
@@ -112,14 +109,6 @@ class Standing:
             damaged_lines=self.bad_lines,
             problems=list(self.policy.problems),
         )
-
-
-def _untouched(policy: Policy, session_id: str, now_ms: int) -> tuple[Verdict, ...]:
-    """The verdicts of a project that never spent: there is no ledger, and none is made."""
-    return tuple(
-        Verdict(budget, pipeline.budget_window(policy, budget, session_id, now_ms), 0)
-        for budget in policy.budgets
-    )
 
 
 def budget_facts(verdict: Verdict) -> BudgetFacts:

@@ -46,11 +46,10 @@ def line(status: object, env: paths.Env, now_ms: int) -> str:
     usd = cost.get("total_cost_usd") if isinstance(cost, dict) else None
     if isinstance(usd, int | float) and 0 <= usd < 10**6:
         parts.append(f"session {messages.money(round(usd * PICO), 4 if usd < 1 else 2)}")
-    if policy.budgets and pipeline.has_ledger(env, project):
-        ledger = pipeline.open_ledger(env, project, wait_s=0.5)
-        decision = pipeline.judge(policy, ledger, session_id, now_ms)
+    if policy.budgets:
+        decision = pipeline.standing(policy, env, project, session_id, now_ms)
         parts.append(_budget(nearest(decision), policy, now_ms, colour="NO_COLOR" not in env))
-    elif not policy.budgets:
+    else:
         parts.append("no budget set")
     if policy.problems:
         parts.append("config error: budget check")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from budget.model import MAX_TOKENS, PICO, Step, Usage
+from budget.model import MAX_SEARCHES, MAX_TOKENS, PICO, Step, Usage
 
 
 class Found(NamedTuple):
@@ -163,6 +163,8 @@ def _usage(raw: Any) -> Usage:
         # `type`, not `isinstance`: true and false are no counts.
         if type(number) is not int or not 0 <= number <= MAX_TOKENS:
             raise ValueError("not a count")
+    if numbers[6] > MAX_SEARCHES:
+        raise ValueError("not a count of searches")
     tokens_in, tokens_out, cache_read, write, write_5m, write_1h, searches = numbers
     # Of the total, what the split does not call a 1-hour write is a 5-minute write; without a
     # total the split stands alone.

@@ -8,13 +8,13 @@ once; `Usage.highest` joins them. Most bytes are lines without usage: they are n
 
 import os
 import re
-import stat
 from binascii import crc32
 from collections.abc import Callable, Iterator
 from json import loads as json_loads
 from typing import Any, BinaryIO, NamedTuple
 
 from budget.errors import InputError
+from budget.files import open_regular
 from budget.model import ClientTotal, Step
 from budget.steps import Writer, clean, stated_picousd, step_of
 
@@ -26,7 +26,7 @@ _MARK = b'"output_tokens"'
 # In the last bytes every line is parsed: the tool calls of the last step are told from them.
 _TAIL = 256 * 1024
 # A usage with objects in it, not deeper: another is never taken for a repetition.
-_USAGE = re.compile(rb'"usage":\{(?:[^{}]|\{[^{}]*\})*\}')
+_USAGE = re.compile(rb'"usage":\{(?:[^{}]++|\{[^{}]*+\})*+\}')
 
 
 NOT_ANSWERED = "?"
@@ -47,6 +47,10 @@ class Cursor(NamedTuple):
     """The prompt that was being answered there."""
     tool_use_ids: str = ""
     """The tool calls of the last step, separated by spaces; `?` before a prompt's first step."""
+    message_id: str = ""
+    """The last step."""
+    tail: str = ""
+    """Checksum of the last bytes before `offset`."""
 
 
 class Batch(NamedTuple):
@@ -84,11 +88,15 @@ def places(transcript: str, session_id: str, user: str = "") -> Iterator[Place]:
 
 def _agent_places(folder: str, session_id: str, depth: int = 0) -> Iterator[Place]:
     try:
+        if os.path.islink(folder):
+            return
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError:
         return
     for entry in entries:
+        if entry.is_symlink():
+            continue  # the client makes none, and one may lead anywhere
         if entry.is_dir(follow_symlinks=False):
             if depth < 4:
                 yield from _agent_places(entry.path, session_id, depth + 1)
@@ -102,7 +110,7 @@ def agent_type(place: Place) -> str:
     if place.agent:
         return place.agent
     try:
-        with _open_regular(place.path.removesuffix(".jsonl") + ".meta.json") as file:
+        with open_regular(place.path.removesuffix(".jsonl") + ".meta.json") as file:
             kind = json_loads(file.read(65_536)).get("agentType")
     except (OSError, InputError, ValueError, AttributeError, RecursionError):
         kind = None
@@ -128,7 +136,7 @@ def read(place: Place, cursor: Cursor, loads: Loads = json_loads) -> Iterator[Ba
     was rewritten is read from its start: its steps keep their message ids, so booking them again
     changes nothing. Raises `InputError` for what is not a regular file, `OSError` otherwise.
     """
-    with _open_regular(place.path) as file:
+    with open_regular(place.path) as file:
         status = os.fstat(file.fileno())
         if not _continues(file, status, cursor):
             cursor = Cursor()
@@ -136,17 +144,21 @@ def read(place: Place, cursor: Cursor, loads: Loads = json_loads) -> Iterator[Ba
         writer = Writer(place.session_id, agent_type(place), place.agent_id, place.user)
         file.seek(cursor.offset)
         offset, prompt_id, tool_use_ids = cursor.offset, cursor.prompt_id, cursor.tool_use_ids
-        rest, done, bad_long = b"", False, 0
+        message_id, tail = cursor.message_id, cursor.tail
+        rest, done = b"", False
         while not done:
             block = file.read(CHUNK)
             rest += block
             done = not block
             end = rest.rfind(b"\n") + 1
-            bad_lines, bad_long = bad_long, 0
+            bad_lines = 0
             steps: list[Step] = []
             parsed = 0
             repeated = _Repeated()
             for start, stop in _usage_lines(rest, end):
+                if stop - start > MAX_LINE:
+                    bad_lines += 1
+                    continue
                 line = rest[start:stop]
                 if stop < end - _TAIL and repeated.same_step(line):
                     continue
@@ -158,44 +170,54 @@ def read(place: Place, cursor: Cursor, loads: Loads = json_loads) -> Iterator[Ba
                     bad_lines += 1
                     continue
                 if found is not None:
-                    same_step = any(found.steps[0].message_id == s.message_id for s in steps[-4:])
+                    same_step = found.steps[0].message_id == message_id
                     tool_use_ids = f"{tool_use_ids} {found.tools}" if same_step else found.tools
                     tool_use_ids = tool_use_ids.strip()
+                    message_id = found.steps[0].message_id
                     steps += found.steps
-                    repeated.remember(found.steps[0].message_id, line)
+                    repeated.remember(message_id, line)
             newer_prompt = _last_prompt(rest, parsed, end)
             if newer_prompt and newer_prompt != prompt_id:
                 prompt_id, tool_use_ids = newer_prompt, NOT_ANSWERED
             offset += end
             rest_before, rest = rest, rest[end:]
+            if end:
+                tail = _checksum(rest_before[max(0, end - _HEAD) : end])
             if len(rest) > MAX_LINE:
-                length, bad_long = _skip_line(file, rest)
+                prompt_id = _last_prompt(rest, 0, len(rest)) or prompt_id
+                length, told_usage = _skip_line(file, rest)
+                bad_lines += told_usage
+                tail = "" if length else tail
                 offset += length
                 rest = b""
                 done = not length  # still being written: its end comes with a later call
             seen = (status.st_size, status.st_mtime_ns) if done else (-1, -1)
             yield Batch(
                 steps,
-                Cursor(status.st_dev, status.st_ino, *seen, offset, head, prompt_id, tool_use_ids),
+                Cursor(
+                    status.st_dev,
+                    status.st_ino,
+                    *seen,
+                    offset,
+                    head,
+                    prompt_id,
+                    tool_use_ids,
+                    message_id,
+                    tail,
+                ),
                 bad_lines,
                 _cost_states(rest_before, end, place),
             )
 
 
-def _open_regular(path: str) -> BinaryIO:
-    # Without O_NONBLOCK, opening a FIFO would wait for a writer.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-    fd = os.open(path, flags | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise InputError(f"{clean(path, 300)} is not a regular file: it was not read.")
-    return open(fd, "rb", buffering=0)
-
-
 def _head(file: BinaryIO, length: int) -> str:
     file.seek(0)
     head = file.read(length)
-    return f"{len(head)}:{crc32(head):08x}"
+    return _checksum(head)
+
+
+def _checksum(data: bytes) -> str:
+    return f"{len(data)}:{crc32(data):08x}"
 
 
 def _continues(file: BinaryIO, status: os.stat_result, cursor: Cursor) -> bool:
@@ -206,8 +228,11 @@ def _continues(file: BinaryIO, status: os.stat_result, cursor: Cursor) -> bool:
         return False
     if cursor.offset == 0:
         return True
-    file.seek(cursor.offset - 1)
-    return file.read(1) == b"\n"
+    # The bytes before the offset: a file that was rewritten may begin alike.
+    length = int(cursor.tail.partition(":")[0] or 1)
+    file.seek(cursor.offset - length)
+    tail = file.read(length)
+    return tail.endswith(b"\n") and cursor.tail in ("", _checksum(tail))
 
 
 class _Repeated:
@@ -226,7 +251,9 @@ class _Repeated:
         self._id = b'"id":"%s"' % message_id.encode()
 
     def same_step(self, line: bytes) -> bool:
-        return bool(self._usage) and self._usage in line and self._id in line
+        # The first id of a line is the message's: what it says of others comes later.
+        at = line.find(b'"id":"')
+        return bool(self._usage) and line.startswith(self._id, at) and self._usage in line
 
 
 def _usage_lines(data: bytes, end: int) -> Iterator[tuple[int, int]]:
@@ -245,7 +272,8 @@ def _last_prompt(data: bytes, start: int, end: int) -> str:
     if at == -1:
         return ""
     at += len(mark)
-    return clean(data[at : data.find(b'"', at, at + 100)].decode("utf-8", "replace"))
+    end = data.find(b'"', at, at + 100)
+    return "" if end == -1 else clean(data[at:end].decode("utf-8", "replace"))
 
 
 def _skip_line(file: BinaryIO, seen: bytes) -> tuple[int, int]:

@@ -19,6 +19,7 @@ _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 # a multiple of 15 minutes, so every calendar window is a whole number of the smallest bucket.
 SPANS = (("day", 86_400_000), ("hour", 3_600_000), ("quarter", 900_000))
 QUARTER_MS = 900_000
+HOUR_MS = 3_600_000
 
 
 def rolling_ms(per: str) -> int | None:
@@ -59,12 +60,7 @@ def window(
         return Window(now_ms - length, None)
     local = _local(now_ms, tz)
     if per == "hour":
-        # In UTC steps: an hour of the wall clock that is repeated in autumn is two windows.
-        into_hour = timedelta(
-            minutes=local.minute, seconds=local.second, microseconds=local.microsecond
-        )
-        start_ms = now_ms - into_hour // timedelta(milliseconds=1)
-        return Window(start_ms, start_ms + 3_600_000, resets_at_ms=start_ms + 3_600_000)
+        return _hour(now_ms, local, tz)
     start, end = _dates(per, local, week_starts)
     end_ms = _midnight_ms(end, tz)
     return Window(_midnight_ms(start, tz), end_ms, resets_at_ms=end_ms)
@@ -97,6 +93,24 @@ def _dates(per: str, local: datetime, week_starts: str) -> tuple[datetime, datet
         return start, start + timedelta(days=7)
     start = day.replace(day=1)
     return start, (start + timedelta(days=32)).replace(day=1)
+
+
+def _hour(now_ms: int, local: datetime, tz: tzinfo | None) -> Window:
+    """The hour of the wall clock. One that is repeated in autumn is two windows."""
+    into_hour = timedelta(
+        minutes=local.minute, seconds=local.second, microseconds=local.microsecond
+    )
+    start_ms = now_ms - into_hour // timedelta(milliseconds=1)
+    end_ms = start_ms + HOUR_MS
+    if tz is not None:
+        # Where the clock changes by half an hour, an hour has 30 or 90 minutes.
+        top = local.replace(minute=0, second=0, microsecond=0)
+        after = (top.replace(tzinfo=None, fold=0) + timedelta(hours=1)).replace(tzinfo=tz)
+        start_ms = int(top.timestamp() * 1000)
+        end_ms = min(start_ms + HOUR_MS, int(after.timestamp() * 1000))
+        if end_ms <= now_ms:
+            start_ms, end_ms = end_ms, end_ms + HOUR_MS
+    return Window(start_ms, end_ms, resets_at_ms=end_ms)
 
 
 def day_start_ms(day: date, tz: tzinfo | None) -> int:

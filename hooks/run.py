@@ -17,7 +17,11 @@ def run():
             " is %d.%d. Install a newer one, or `pip install codebudget` with it and run"
             " `budget install`." % sys.version_info[:2]
         )
-        if json.loads(sys.stdin.read()).get("hook_event_name") == "SessionStart":
+        try:
+            event = json.loads(sys.stdin.read()).get("hook_event_name")
+        except (ValueError, AttributeError):
+            event = None
+        if event == "SessionStart":
             print(json.dumps({"systemMessage": message}))
         return
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -207,7 +207,6 @@ def test_a_memory_of_garbage_is_no_memory(plain: Plain, text: str) -> None:
         wait_for(plain.builds, 5)
 
 
-@pytest.mark.xfail(strict=True, reason="environment.notice takes the types in state.json on trust")
 @pytest.mark.parametrize(
     "state",
     [{"status": "failed", "at": "yesterday"}, {"status": "ready", "command": ["budget"]}],
@@ -284,9 +283,6 @@ def test_a_build_that_failed_is_told_and_budgets_hold(without_index: Plain) -> N
     assert without_index.started() == before, "it is not tried again at once"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="environment._reason takes pip's last line with `error`, which is a note"
-)
 def test_the_reason_of_a_build_that_failed_is_the_error(without_index: Plain) -> None:
     assert "hatchling" in without_index.remembered()["error"]
 
@@ -390,7 +386,6 @@ def test_an_old_python_is_silent_at_other_events(old: Machine, name: str) -> Non
     assert old_hook(old, json.dumps(old.event(name))) == {}
 
 
-@pytest.mark.xfail(strict=True, reason="run.py reads stdin unguarded there: a traceback, exit 1")
 @pytest.mark.parametrize("data", ["", "hello", "[]", "[" * 100_000])
 def test_an_old_python_bears_garbage(old: Machine, data: str) -> None:
     assert old_hook(old, data) == {}

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from budget import __version__, hook
+from budget.model import AGENT_TOOLS
 from tests.realclient.client import Home, find_client
 from tests.realclient.stub import Stub, bash_loop
 
@@ -111,7 +112,7 @@ def test_only_tools_that_start_agents_are_matched() -> None:
     matchers = {event: groups[0].get("matcher") for event, groups in hooks_json().items()}
     assert matchers == {
         **dict.fromkeys(CONTRACT_EVENTS),
-        "PreToolUse": "|".join(hook.AGENT_TOOLS),
+        "PreToolUse": "|".join(AGENT_TOOLS),
     }
 
 

@@ -1,6 +1,7 @@
 """The `budget` command: one module per subcommand, and the one place where errors end."""
 
 import os
+import signal
 import sys
 
 import typer
@@ -61,6 +62,8 @@ def _root(
 def main() -> None:
     """Exit codes: 0 fine, 1 a budget is exceeded, 2 wrong usage, 3 an expected error, 4 a bug."""
     os.umask(0o077)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that goes away ends it quietly
     try:
         app()
     except BudgetError as error:
@@ -68,8 +71,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        os._exit(0)
     except Exception as error:  # noqa: BLE001 - the boundary: a bug is reported, not thrown at people
         from budget.bug_report import log_bug
 

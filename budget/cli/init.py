@@ -1,6 +1,7 @@
 """`budget init`: the first config, with comments."""
 
 import os
+import tomllib
 from typing import Annotated
 
 import typer
@@ -26,7 +27,7 @@ def init(
     Without a limit it takes 5 dollars a session and 20 a day.
     """
     from budget import paths
-    from budget.rules import read_config
+    from budget.rules import checked
 
     env, found = options.environment(), options.find(project)
     path = paths.user_config(env) if user else paths.repo_config(found)
@@ -35,26 +36,36 @@ def init(
         limits = {"session": 5.0, "day": 20.0, "month": None}
     if os.path.lexists(path) and not force:
         raise BudgetError(f"{path} is there already. Edit it, or replace it with --force.")
+    text = config_text({per: usd for per, usd in limits.items() if usd is not None}, user)
+    _, problems = checked(tomllib.loads(text))
+    if problems:
+        raise BudgetError(f"{'.'.join(problems[0].path)}: expected {problems[0].expected}.")
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
-            file.write(config_text({per: usd for per, usd in limits.items() if usd is not None}))
+            file.write(text)
     except OSError as error:
         raise BudgetError(f"{path} cannot be written: {error.strerror}.") from error
     if not user:
         os.chmod(path, 0o644)  # a file of the repository, not of the state folder
-    read_config(path)
     typer.echo(f"Wrote {path}:")
     for per, usd in limits.items():
         if usd is not None:
-            typer.echo(f"  {per}: {usd:.2f} USD, a warning at 80 %, then work stops")
+            typer.echo(f"  {per}: {_dollars(usd)} USD, a warning at 80 %, then work stops")
     typer.echo("It holds from the next step on. `budget status` shows how it stands.")
 
 
-def config_text(usd_per: dict[str, float]) -> str:
+def _dollars(usd: float) -> str:
+    """Two decimals, more where they are needed."""
+    exact = f"{usd:.6f}".rstrip("0")
+    return exact if len(exact.partition(".")[2]) > 2 else f"{usd:.2f}"
+
+
+def config_text(usd_per: dict[str, float], user: bool = False) -> str:
     """A commented config with a budget for each period."""
+    where = "all your projects" if user else "this repository"
     head = (
-        "# Budgets for Claude Code in this repository. Checked by: budget check\n"
+        f"# Budgets for Claude Code in {where}. Checked by: budget check\n"
         "version = 1\n"
         '# timezone = "Europe/Berlin"   # for hour, day, week and month; default: the system\'s\n'
         '# on_error = "block"           # stop when budgets cannot be enforced; default: allow\n'
@@ -62,7 +73,7 @@ def config_text(usd_per: dict[str, float]) -> str:
     tables = (
         f"\n[budgets.{per}]\n"
         f'per = "{per}"          # session, hour, day, week, month, total, or "rolling 5h"\n'
-        f"usd = {usd:.2f}             # or: tokens, input_tokens, output_tokens, steps, ...\n"
+        f"usd = {_dollars(usd)}             # or: tokens, input_tokens, output_tokens, steps, ...\n"
         "warn_at = [0.8]        # fractions of the limit; each is said once\n"
         'on_exceed = "block"    # or "advise": say so and let work go on\n'
         for per, usd in usd_per.items()

@@ -18,9 +18,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
 
 def find(folder: str) -> paths.Project:
     """The project of a folder. Raises `BudgetError` when there is no such folder."""
-    if not os.path.isdir(folder):
-        raise BudgetError(f"{folder} is not a folder.")
-    return paths.find_project(folder)
+    try:
+        if os.path.isdir(folder):
+            return paths.find_project(folder)
+    except OSError as error:
+        raise BudgetError(f"{folder} cannot be entered: {error.strerror}.") from error
+    raise BudgetError(f"{folder} is not a folder.")
 
 
 def environment() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """`budget status`: every budget, what is spent and left, and where it is set."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -24,6 +25,7 @@ def status(
     if json:
         typer.echo(standing.facts().model_dump_json(indent=2))
     else:
-        show_status(standing, Console())
+        # In a pipe nothing is cut: there is no width to keep to.
+        show_status(standing, Console() if sys.stdout.isatty() else Console(width=200))
     if check and standing.exceeded:
         raise typer.Exit(1)

@@ -426,8 +426,8 @@ def _(files: Files) -> None:
 
 @case(
     "old-fork",
-    "A fork of an older client (up to 2.1.310): the copied lines do not say whose they are, and"
-    " its own total holds what the history cost.",
+    "A fork as 2.1.290 and 2.1.310 wrote it: the copied lines do not say whose they are, and the"
+    " fork's own total holds what they cost.",
     plain(3),
 )
 def _(files: Files) -> None:
@@ -435,8 +435,8 @@ def _(files: Files) -> None:
 
 
 @case(
-    "old-resume",
-    "A resume of a 1.x client: a new file that repeats the history, and nothing that says so.",
+    "fork-of-2.0",
+    "A fork as 2.0.42 wrote it: a new file that repeats the history, and nothing that says so.",
     plain(3),
 )
 def _(files: Files) -> None:
@@ -586,7 +586,7 @@ def _progress(files: Files, own: dict[str, Any]) -> Line:
 
 @case(
     "agent-progress",
-    "`progress` lines in the parent's file repeat whole answers of the subagent (early 2.1).",
+    "`progress` lines in the parent's file repeat whole answers of the subagent.",
     plain(2),
 )
 def _(files: Files) -> None:
@@ -920,7 +920,7 @@ _unknown(
 )
 _unknown(
     "unknown-claude",
-    "A Claude model that no table knows: it must not pass for one of its family.",
+    "A Claude model that no table knows: it must not silently pass for one of its family.",
     "claude-sonnet-9-9",
 )
 
@@ -986,7 +986,8 @@ _group = "Dates"
 @case(
     "price-change",
     "Sonnet 5.5 a millisecond before and at its cheaper cache reads (0.2, then 0.1) of 2026-10-07.",
-    Truth(
+    convention="the price before that day is told by claudit 1.9.2",
+    truth=Truth(
         steps=2,
         input=2_000,
         output=400,

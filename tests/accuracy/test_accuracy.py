@@ -103,7 +103,7 @@ def test_files_that_grow_are_booked_as_if_read_at_once(tmp_path: Path) -> None:
     for case in RIGHT:
         case.build(whole)
     for third in (1, 2, 3):
-        for path in (whole / "projects").rglob("*.*"):
+        for path in filter(Path.is_file, (whole / "projects").rglob("*")):
             if third == 3 or "subagents" not in path.parts:
                 grown = projects / path.relative_to(whole / "projects")
                 grown.parent.mkdir(parents=True, exist_ok=True)
@@ -111,9 +111,6 @@ def test_files_that_grow_are_booked_as_if_read_at_once(tmp_path: Path) -> None:
                 with grown.open("ab") as file:
                     file.write(path.read_bytes()[held : path.stat().st_size * third // 3])
         history.import_sessions(list(history.find_sessions(str(projects))), env, NOW_MS)
-    for case in RIGHT:
-        ledger = paths.ledger_file(env, paths.find_project(f"/home/ana/{case.name}"))
-        assert os.path.exists(ledger), case.name
     total = booked(RIGHT[0], env).total
     assert total.steps == sum(case.truth.steps for case in RIGHT)
     assert usd(total.picousd) == sum(case.truth.usd for case in RIGHT)

@@ -129,7 +129,7 @@ class Stub:
         request = self._record(headers, body)
         try:
             answer = self._scripts[request.kind](request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told to the test by `fail`
             self.fail(error)
             answer = Answer(http_status=400, text=f"the stub's script failed: {error!r}")
         failed = answer.http_status >= 400
