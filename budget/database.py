@@ -101,9 +101,15 @@ class Database:
         try:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
-            self._prepare()
         except (sqlite3.Error, OSError) as error:
             raise _explained(path, error) from error
+        try:
+            self._prepare()
+        except BaseException as error:
+            self._connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise _explained(path, error) from error
+            raise
 
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -129,8 +135,8 @@ class Database:
             try:
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 return
-            except sqlite3.OperationalError:
-                if time.monotonic() > until:
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
                     raise
                 time.sleep(0.01)
 

@@ -13,6 +13,7 @@ from budget.errors import InputError
 from budget.ledger import Ledger
 from budget.policy import load_policy
 from budget.pricing import Table
+from budget.steps import clean
 from budget.transcript import Batch, Cursor, Place, changed, places, read
 
 # Steps are written in transactions of about this many bytes of transcript: what is lost by a kill.
@@ -30,6 +31,8 @@ class Session(NamedTuple):
     started: str
     """The first time stamp in it."""
     mtime_ns: int
+    agent_id: str = ""
+    """Of an agent's file that lies beside the sessions', as clients of 2.0 wrote them."""
 
 
 class Summary(NamedTuple):
@@ -53,16 +56,29 @@ def find_sessions(root: str) -> Iterator[Session]:
     for directory, folders, names in os.walk(root):
         if "subagents" in folders:
             folders.remove("subagents")
+            if not os.path.exists(f"{directory}.jsonl"):
+                yield from _without_main(directory)
         for name in names:
-            if name.endswith(".jsonl") and not name.startswith("agent-"):
+            if name.endswith(".jsonl"):
                 found = _session(os.path.join(directory, name))
                 if found:
                     yield found
 
 
+def _without_main(folder: str) -> Iterator[Session]:
+    """A session whose own transcript is gone, told by the files of its agents."""
+    path = f"{folder}.jsonl"
+    session_id = os.path.basename(folder)
+    for place in places(path, session_id):
+        told = _session(place.path) if place.agent_id else None
+        if told:
+            yield told._replace(path=path, session_id=session_id, agent_id="")
+            return
+
+
 def _session(path: str) -> Session | None:
     """What the first lines of a transcript tell; the folder's own name where they tell nothing."""
-    folder = started = ""
+    folder = started = session_id = ""
     try:
         if not os.path.isfile(path):
             return None
@@ -80,14 +96,18 @@ def _session(path: str) -> Session | None:
             told = loads(line)
             folder = folder or str(told.get("cwd") or "")
             started = started or str(told.get("timestamp") or "")
+            session_id = session_id or clean(told.get("sessionId"))
         except (ValueError, AttributeError, RecursionError):
             continue
         if folder and started:
             break
     if not os.path.isabs(folder) or "\0" in folder:
         folder = os.path.dirname(path)
-    session_id = os.path.basename(path).removesuffix(".jsonl")
-    return Session(path, session_id, folder, started, status.st_mtime_ns)
+    name = os.path.basename(path).removesuffix(".jsonl")
+    agent_id = name.removeprefix("agent-") if name.startswith("agent-") and session_id else ""
+    return Session(
+        path, session_id if agent_id else name, folder, started, status.st_mtime_ns, agent_id
+    )
 
 
 def size_of(sessions: list[Session]) -> int:
@@ -112,11 +132,13 @@ def import_sessions(
     ended and run again at any time: what was booked stays booked, once.
     """
     by_project: dict[paths.Project, list[Session]] = {}
+    booked = _booked_files(env)
     known: dict[str, paths.Project] = {}
     for session in sorted(sessions, key=lambda each: (each.started, each.mtime_ns)):
         if session.folder not in known:
             known[session.folder] = paths.find_project(session.folder)
-        by_project.setdefault(known[session.folder], []).append(session)
+        project = booked.get(session.path, known[session.folder])
+        by_project.setdefault(project, []).append(session)
     summary = Summary(projects=len(by_project))
     gc.disable()  # hundreds of thousands of small values, none of them in a cycle
     for project, group in by_project.items():
@@ -133,6 +155,18 @@ def import_sessions(
             ledger.close()
         summary = _joined(summary, booking.summary._replace(unpriced_models=unpriced))
     return summary
+
+
+def _booked_files(env: paths.Env) -> dict[str, paths.Project]:
+    """Where files are booked already: a worktree that is gone no longer tells its repository."""
+    booked = {}
+    for file in paths.all_ledgers(env):
+        ledger = Ledger(file)
+        key, root = os.path.basename(os.path.dirname(file)), ledger.root()
+        project = paths.Project(key, root, root)
+        booked.update(dict.fromkeys(ledger.files(), project))
+        ledger.close()
+    return booked
 
 
 def _joined(one: Summary, other: Summary) -> Summary:
@@ -173,7 +207,9 @@ class _Import:
     def add(self, session: Session) -> None:
         cursors = self._ledger.cursors(session.session_id)
         self._count(sessions=1)
-        for place in places(session.path, session.session_id, self._user):
+        own = Place(session.path, session.session_id, "", session.agent_id, self._user)
+        files = places(session.path, session.session_id, self._user)
+        for place in [own] if session.agent_id else files:
             self._count(files=1)
             cursor = cursors.get(place.path, Cursor())
             size = os.path.getsize(place.path) if os.path.exists(place.path) else 0
@@ -208,7 +244,7 @@ class _Import:
     def _read(self, place: Place, cursor: Cursor) -> None:
         at = cursor.offset
         try:
-            for batch in read(place, cursor, _loads):
+            for batch in read(place, cursor, _loads, finished=True):
                 self._pending.append((place, batch))
                 done = batch.cursor.offset - at if batch.cursor.offset >= at else 0
                 at = batch.cursor.offset

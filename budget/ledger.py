@@ -84,6 +84,9 @@ class Ledger(Database):
         for step in steps:
             known = joined.get(step.message_id)
             joined[step.message_id] = known.joined(step) if known else step
+            if known and known.session_id != step.session_id:
+                # An old client's fork: its lines do not say whose they are.
+                changes.copies.append((step.session_id, step.message_id))
             if step.copied_into:
                 changes.copies.append((step.copied_into, step.message_id))
         known_rows = self._known(list(joined))
@@ -97,6 +100,8 @@ class Ledger(Database):
                 changes.add(step, _spend(step, cost))
                 continue
             booked, old_cost = _entry(row)
+            if booked.session_id != step.session_id:
+                changes.copies.append((step.session_id, step.message_id))
             higher = booked.joined(step)
             if higher.usage != booked.usage:
                 raised += 1
@@ -203,6 +208,10 @@ class Ledger(Database):
             "SELECT DISTINCT model FROM totals WHERE span = 'all' AND unpriced_steps > 0"
         )
         return [row[0] for row in rows]
+
+    def files(self) -> list[str]:
+        """Every transcript file that was read into this ledger."""
+        return [row[0] for row in self.rows("SELECT path FROM cursors")]
 
     def root(self) -> str:
         """The folder of the project."""

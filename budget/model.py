@@ -93,7 +93,7 @@ class Step(NamedTuple):
             speed=self.speed or other.speed,
             geo=self.geo or other.geo,
             tier=self.tier or other.tier,
-            parts=self.parts if usage == self.usage else other.parts,
+            parts=self.parts if usage == self.usage else other.parts * (usage == other.usage),
             stated_picousd=max((self.stated_picousd, other.stated_picousd), key=lambda x: x or 0),
         )
 

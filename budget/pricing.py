@@ -126,8 +126,9 @@ def resolve(model: str, table: Table) -> str | None:
     known name counts, unless what follows makes it another version. So does the client (2.1.330).
     """
     name = model.lower().strip()
-    if name in table.models:
-        return name
+    for private in (name, name.partition("[")[0]):
+        if private in table.models:
+            return private
     at = name.rfind("claude-")
     if at == -1:
         return None

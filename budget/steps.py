@@ -31,6 +31,13 @@ def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | Non
 
     Raises `ValueError`, `TypeError`, `KeyError` or `AttributeError` for a damaged one.
     """
+    if line.get("type") == "progress":
+        # Clients of 2.1.0 to 2.1.100 or so repeat an agent's answers in the parent's transcript.
+        told = line.get("data")
+        if not isinstance(told, dict) or not isinstance(told.get("message"), dict):
+            return None
+        line = told["message"]
+        writer = writer._replace(agent="subagent", agent_id=clean(told.get("agentId")))
     if line.get("type") != "assistant":
         return None
     message = line["message"]

@@ -129,10 +129,13 @@ def changed(place: Place, cursor: Cursor) -> bool:
 Loads = Callable[[bytes], Any]
 
 
-def read(place: Place, cursor: Cursor, loads: Loads = json_loads) -> Iterator[Batch]:
+def read(
+    place: Place, cursor: Cursor, loads: Loads = json_loads, finished: bool = False
+) -> Iterator[Batch]:
     """Yields what was appended since `cursor`, a batch per chunk of the file.
 
-    A last line without its newline waits for the next call. A file that shrank, was replaced or
+    A last line without its newline waits for the next call; when the file is taken as `finished`
+    it is read if it is whole. A file that shrank, was replaced or
     was rewritten is read from its start: its steps keep their message ids, so booking them again
     changes nothing. Raises `InputError` for what is not a regular file, `OSError` otherwise.
     """
@@ -150,6 +153,8 @@ def read(place: Place, cursor: Cursor, loads: Loads = json_loads) -> Iterator[Ba
             block = file.read(CHUNK)
             rest += block
             done = not block
+            unended = int(done and finished and _is_whole(rest, loads))
+            rest += b"\n" * unended
             end = rest.rfind(b"\n") + 1
             bad_lines = 0
             steps: list[Step] = []
@@ -165,7 +170,7 @@ def read(place: Place, cursor: Cursor, loads: Loads = json_loads) -> Iterator[Ba
                 prompt_id = _last_prompt(rest, parsed, start) or prompt_id
                 parsed = stop
                 try:
-                    found = step_of(loads(line), writer, prompt_id)
+                    found = step_of(_parsed(line, loads), writer, prompt_id)
                 except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                     bad_lines += 1
                     continue
@@ -179,7 +184,7 @@ def read(place: Place, cursor: Cursor, loads: Loads = json_loads) -> Iterator[Ba
             newer_prompt = _last_prompt(rest, parsed, end)
             if newer_prompt and newer_prompt != prompt_id:
                 prompt_id, tool_use_ids = newer_prompt, NOT_ANSWERED
-            offset += end
+            offset += end - unended
             rest_before, rest = rest, rest[end:]
             if end:
                 tail = _checksum(rest_before[max(0, end - _HEAD) : end])
@@ -233,6 +238,21 @@ def _continues(file: BinaryIO, status: os.stat_result, cursor: Cursor) -> bool:
     file.seek(cursor.offset - length)
     tail = file.read(length)
     return tail.endswith(b"\n") and cursor.tail in ("", _checksum(tail))
+
+
+def _parsed(line: bytes, loads: Loads) -> Any:
+    """The JSON of a line. Damaged text does not cost the step: its numbers are as they were."""
+    try:
+        return loads(line)
+    except UnicodeDecodeError:
+        return json_loads(line.decode("utf-8", "replace"))
+
+
+def _is_whole(line: bytes, loads: Loads) -> bool:
+    try:
+        return isinstance(_parsed(line, loads), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 class _Repeated:

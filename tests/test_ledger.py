@@ -681,6 +681,26 @@ def test_a_disk_without_room_is_named_and_the_ledger_lives_on(tmp_path: Path) ->
     assert new == "1"
 
 
+NO_ROOM = """
+import resource, signal, sys, time
+sys.path.append(sys.argv[1])
+from budget.errors import LedgerError
+from budget.ledger import Ledger
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+start = time.monotonic()
+try:
+    Ledger(sys.argv[2], wait_s=1)
+except LedgerError as error:
+    print(time.monotonic() - start < 0.5)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of files cannot be limited here")
+def test_only_a_lock_is_waited_for(tmp_path: Path) -> None:
+    assert python(NO_ROOM, str(tmp_path / "ledger.db")).communicate() == ("True\n", "")
+
+
 # -- many processes --------------------------------------------------------------------------------
 
 

@@ -292,7 +292,6 @@ USED = b'"output_tokens"'
 DAMAGED = {
     "broken JSON": step_line("msg_bad")[:-20] + b"\n",
     "two lines in one": step_line("msg_bad").rstrip() + step_line("msg_bad"),
-    "not UTF-8": step_line("msg_bad").replace(b"done", b"d\xff\xfene"),
     "null bytes": b"\0" * 4096 + step_line("msg_bad"),
     "a null byte within": step_line("msg_bad").replace(b"done", b"do\0ne"),
     "UTF-16": step_line("msg_bad").rstrip().decode().encode("utf-16-le") + USED + b"\n",
@@ -324,6 +323,12 @@ DAMAGED = {
     "deep nesting": b"{" + USED + b":" + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
     "deep objects": (b"{" + USED + b":") * 20_000 + b"1" + b"}" * 20_000 + b"\n",
 }
+
+
+def test_text_that_is_not_utf8_does_not_cost_the_step(file: Path) -> None:
+    file.write_bytes(step_line("msg_1").replace(b"done", b"d\xff\xfene") + step_line("msg_2"))
+    found = read_on(file)
+    assert (found.ids, found.bad_lines) == (["msg_1", "msg_2"], 0)
 
 
 @pytest.mark.parametrize("bad", DAMAGED.values(), ids=DAMAGED)
