@@ -233,10 +233,8 @@ class _Import:
                     place.path, place.session_id, batch.cursor, batch.bad_lines
                 )
                 reconcile.note(self._ledger, batch.client_totals)
-                if batch.client_totals:
-                    self._sessions.add(place.session_id)
-            for session_id in sorted(self._sessions):
-                reconcile.settle(self._ledger, session_id, self._now_ms)
+                self._sessions.add(place.session_id)
+            reconcile.settle_all(self._ledger, self._sessions, self._now_ms)
         self._pending.clear()
         self._sessions.clear()
         self._waiting_bytes = 0

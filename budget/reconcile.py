@@ -57,6 +57,17 @@ def settle(ledger: Ledger, session_id: str, now_ms: int) -> None:
         rise += fall
 
 
+def settle_all(ledger: Ledger, session_ids: set[str], now_ms: int) -> None:
+    """Settles those sessions and every fork: what a fork inherited may have changed with them."""
+    rows = ledger.rows(
+        "SELECT DISTINCT session_id, session_id IN (SELECT session_id FROM copies)"
+        " FROM client_totals ORDER BY session_id"
+    )
+    for session_id, is_fork in rows:
+        if is_fork or session_id in session_ids:
+            settle(ledger, session_id, now_ms)
+
+
 def gap(ledger: Ledger, session_id: str) -> int:
     """What the clients of a session counted beyond its entries, in picodollars, never negative.
 
@@ -93,8 +104,9 @@ def _inherited(ledger: Ledger, session_id: str) -> int:
     spent before the fork's first step of its own.
     """
     origins = ledger.rows(
-        "SELECT DISTINCT entries.session_id FROM copies JOIN entries USING (message_id)"
-        " WHERE copies.session_id = ? AND entries.session_id != ?",
+        "SELECT entries.session_id, sum(listed_picousd) FROM copies"
+        " JOIN entries USING (message_id) WHERE copies.session_id = ? AND entries.session_id != ?"
+        " GROUP BY entries.session_id",
         session_id,
         session_id,
     )
@@ -108,7 +120,7 @@ def _inherited(ledger: Ledger, session_id: str) -> int:
     if seen:
         return int(seen[0][0])
     inherited = 0
-    for (origin,) in origins:
+    for origin, copied in origins:
         spent = ledger.row(
             "SELECT coalesce(sum(listed_picousd), 0) FROM entries"
             " WHERE session_id = ? AND at_ms < coalesce("
@@ -117,7 +129,7 @@ def _inherited(ledger: Ledger, session_id: str) -> int:
             session_id,
         )[0]
         unattributed = ledger.spend(Window(0, None, session_id=origin)).unattributed_picousd
-        inherited += spent + unattributed
+        inherited += max(spent, copied) + unattributed
     return int(inherited)
 
 
