@@ -36,6 +36,16 @@ def note(ledger: Ledger, reports: Iterable[ClientTotal]) -> None:
         )
 
 
+def is_news(ledger: Ledger, report: ClientTotal) -> bool:
+    """Whether a report is higher than the last one of its source."""
+    known = ledger.rows(
+        "SELECT total_picousd FROM client_totals WHERE session_id = ? AND source = ?",
+        report.session_id,
+        report.source,
+    )
+    return not known or known[0][0] < report.total_picousd
+
+
 def settle(ledger: Ledger, session_id: str, now_ms: int) -> None:
     """Sets the unattributed amount of a session. Inside a transaction.
 

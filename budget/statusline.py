@@ -8,10 +8,10 @@ import sys
 import time
 from json import loads
 
-from budget import messages, paths, pipeline
+from budget import messages, paths, pipeline, reconcile
 from budget.errors import BudgetError
 from budget.evaluate import Decision
-from budget.model import PICO, Policy, Verdict
+from budget.model import PICO, ClientTotal, Policy, Verdict
 from budget.policy import load_policy
 
 _BAR_WIDTH = 10
@@ -44,8 +44,10 @@ def line(status: object, env: paths.Env, now_ms: int) -> str:
     parts = []
     cost = status.get("cost")
     usd = cost.get("total_cost_usd") if isinstance(cost, dict) else None
-    if isinstance(usd, int | float) and 0 <= usd < 10**6:
-        parts.append(f"session {messages.money(round(usd * PICO), 4 if usd < 1 else 2)}")
+    if isinstance(usd, int | float) and not isinstance(usd, bool) and 0 <= usd < 10**6:
+        total = round(usd * PICO)
+        parts.append(f"session {messages.money(total, 4 if usd < 1 else 2)}")
+        _book_total(env, project, session_id, total, now_ms)
     if policy.budgets:
         decision = pipeline.standing(policy, env, project, session_id, now_ms)
         parts.append(_budget(nearest(decision), policy, now_ms, colour="NO_COLOR" not in env))
@@ -54,6 +56,23 @@ def line(status: object, env: paths.Env, now_ms: int) -> str:
     if policy.problems:
         parts.append("config error: budget check")
     return " · ".join(parts)
+
+
+def _book_total(
+    env: paths.Env, project: paths.Project, session_id: str, total: int, now_ms: int
+) -> None:
+    """Keeps the client's own total for the session, where it is news."""
+    if not session_id or not pipeline.has_ledger(env, project):
+        return
+    ledger = pipeline.open_ledger(env, project, wait_s=0.3)
+    try:
+        report = ClientTotal(session_id, "status line", 0, 0, total)
+        if reconcile.is_news(ledger, report):
+            with ledger.transaction():
+                reconcile.note(ledger, [report])
+                reconcile.settle(ledger, session_id, now_ms)
+    finally:
+        ledger.close()
 
 
 def nearest(decision: Decision) -> Verdict:

@@ -94,6 +94,7 @@ def _update(path: str, env: dict[str, str]) -> None:
     import shutil
 
     from budget.ledger import Ledger
+    from budget.policy import load_policy
 
     table = pricing.load_table(path)
     current = pricing.newest_table(paths.price_file(env))
@@ -103,13 +104,20 @@ def _update(path: str, env: dict[str, str]) -> None:
         )
     os.makedirs(paths.state_folder(env), mode=0o700, exist_ok=True)
     temporary = f"{paths.price_file(env)}.{os.getpid()}"
-    shutil.copyfile(path, temporary)
-    os.replace(temporary, paths.price_file(env))
+    try:
+        shutil.copyfile(path, temporary)
+        os.replace(temporary, paths.price_file(env))
+    except OSError as error:
+        raise BudgetError(
+            f"{paths.price_file(env)} cannot be written: {error.strerror}."
+        ) from error
     repriced = 0
     for file in paths.all_ledgers(env):
         ledger = Ledger(file)
+        own = paths.find_project(ledger.root())
+        policy = load_policy(pipeline.layers(env, own), paths.policy_file(env, own))
         with ledger.transaction():
-            repriced += ledger.reprice_unpriced(table)
+            repriced += ledger.reprice_unpriced(pricing.corrected(table, policy.prices))
         ledger.close()
     typer.echo(
         f"The prices of {table.version} hold from now on."
