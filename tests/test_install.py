@@ -558,13 +558,14 @@ def installed(person: Person) -> Person:
 
 
 def test_the_status_line_tells_the_session_and_the_nearest_budget(installed: Person) -> None:
-    line = f"session $0.1234 · session {BAR} 0 % $0.00 of $5.00\n"
+    line = f"session $0.1234 · session {BAR} 2 % $0.1234 of $5.00\n"
     assert status_line(installed, status_input(installed), NO_COLOR="1") == (0, line, "")
 
 
 def test_the_status_line_has_colours(installed: Person) -> None:
-    line = f"session $12.50 · session \x1b[32m{BAR}\x1b[0m 0 % $0.00 of $5.00\n"
-    assert status_line(installed, status_input(installed, 12.5)) == (0, line, "")
+    yellow = "\x1b[33m████████░░\x1b[0m"
+    line = f"session $4.25 · session {yellow} 85 % $4.25 of $5.00\n"
+    assert status_line(installed, status_input(installed, 4.25)) == (0, line, "")
 
 
 def test_a_status_line_without_budgets_says_so(person: Person) -> None:
