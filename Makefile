@@ -18,7 +18,8 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python bench/hook_time.py
+	$(BIN)/python -m bench.hook_time
+	$(BIN)/python -m bench.import_time
 
 $(READY): pyproject.toml budget/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -1,6 +1,6 @@
 """A generated history of Claude Code transcripts, in the proportions of real ones.
 
-    python bench/history.py FOLDER --megabytes 300
+    python -m bench.history FOLDER --megabytes 300
 
 Writes `FOLDER/projects/<slug>/<session>.jsonl` with subagents beside them. Of the bytes, most are
 tool results and attachments; a step is written as two lines with one message id. Seeded: the same

@@ -1,6 +1,6 @@
 """How long a warm PostToolBatch hook takes, against the bare interpreter in the same run.
 
-    python bench/hook_time.py [--megabytes 1 100] [--rounds 40]
+    python -m bench.hook_time [--megabytes 1 100] [--rounds 40]
 
 The yardstick is `python3 -I -c "import json, sqlite3"`: what any hook in Python with a database
 has to pay. The hook starts with `-S` too, which leaves out the search for installed packages; so a

@@ -166,10 +166,21 @@ class Ledger(Database):
         return Spend(*self.row(where, span, start))
 
     def sums_by(self, column: str, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
-        """Sums of the quarters of an hour that begin in [start, end), grouped by a column."""
+        """Sums over [start, end), whole quarters of an hour, grouped by a column of the totals."""
+        sums: dict[str, Spend] = {}
+        for span, start, end in cover(start_ms, min(end_ms, _FAR)):
+            for key, spend in self.buckets_by(column, span, start, end):
+                sums[key] = sums[key].plus(spend) if key in sums else spend
+        return list(sums.items())
+
+    def buckets_by(
+        self, column: str, span: str, start_ms: int, end_ms: int
+    ) -> list[tuple[str, Spend]]:
+        """Sums of the buckets of one size that begin in [start, end), grouped by a column."""
         rows = self.rows(
-            f"SELECT {column}, {_SUMS} FROM totals WHERE span = 'quarter' AND start >= ?"
+            f"SELECT {column}, {_SUMS} FROM totals WHERE span = ? AND start >= ?"
             f" AND start < ? GROUP BY {column}",
+            span,
             start_ms,
             end_ms,
         )

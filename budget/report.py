@@ -75,8 +75,7 @@ def _rank(spend: Spend) -> tuple[int, int]:
 
 def _grouped(query: Query, ledger: Ledger) -> list[tuple[str, Spend]]:
     if query.by in PERIODS:
-        quarters = ledger.sums_by("start", query.start_ms, query.end_ms)
-        return [(_period(query, int(start)), spend) for start, spend in quarters]
+        return _by_period(query, ledger)
     if query.by == "project":
         everything = ledger.sums_by("'all'", query.start_ms, query.end_ms)
         return [(ledger.root(), spend) for _, spend in everything]
@@ -98,12 +97,22 @@ def _grouped(query: Query, ledger: Ledger) -> list[tuple[str, Spend]]:
     return [*keyed, (_UNATTRIBUTED, Spend(unattributed_picousd=rest))] if rest else keyed
 
 
-def _period(query: Query, start_ms: int) -> str:
-    local: datetime = local_time(start_ms, query.tz)
-    if query.by == "weekly":
+def _by_period(query: Query, ledger: Ledger) -> list[tuple[str, Spend]]:
+    """From sums of hours, or of quarters where the zone is some minutes off the hour."""
+    for span in ("hour", "quarter"):
+        sums = ledger.buckets_by("start", span, query.start_ms, query.end_ms)
+        moments = [local_time(int(start), query.tz) for start, _ in sums]
+        if span == "quarter" or not any(moment.minute for moment in moments):
+            break
+    rows = zip(moments, sums, strict=True)
+    return [(_period(query.by, moment), spend) for moment, (_, spend) in rows]
+
+
+def _period(by: str, local: datetime) -> str:
+    if by == "weekly":
         year, week, _ = local.isocalendar()
         return f"{year}-W{week:02d}"
-    return f"{local:%Y-%m}" if query.by == "monthly" else f"{local:%Y-%m-%d}"
+    return f"{local:%Y-%m}" if by == "monthly" else f"{local:%Y-%m-%d}"
 
 
 def open_ledgers(env: paths.Env, project: paths.Project, every: bool) -> list[Ledger]:
