@@ -16,11 +16,12 @@ from budget.errors import BudgetError, LedgerError, PriceError
 from budget.messages import money
 from budget.model import Window
 from budget.policy import load_policy
-from budget.pricing import load_table
+from budget.pricing import load_table, newest_table
 
 # The event that books each step exists from this version on (measured: absent in 2.1.114).
 FIRST_CLIENT = (2, 1, 118)
 _RUN_TIMEOUT_S = 20
+_PLUGIN = "budget@codebudget"
 
 
 class Finding(NamedTuple):
@@ -50,7 +51,7 @@ def examine(env: paths.Env, project: paths.Project) -> list[Finding]:
         *(_stops(each) for each in installed),
         _state_folder(env),
         *_configs(env, project),
-        _prices(),
+        _prices(env),
         _ledger(env, project),
         *_command(env),
         *_log(env),
@@ -95,33 +96,65 @@ def _installed(env: paths.Env, project: paths.Project) -> tuple[list[Installed],
         except BudgetError as error:
             findings.append(Finding("fail", "Settings", str(error)))
             continue
-        if command:
+        if command and scope != "user" and command != settings.own_command("UserPromptSubmit"):
+            # What a cloned repository has in its settings is not run: it may be anything.
+            detail = f"{path} has hooks of another install of budget; they were not tried"
+            findings.append(Finding("warn", "Installed", detail, f"budget install --scope {scope}"))
+        elif command:
             found.append(Installed(path, command))
-    found += _plugins(env)
-    if not found:
+    for plugin in _plugins(env):
+        if isinstance(plugin, Finding):
+            findings.append(plugin)
+        else:
+            found.append(plugin)
+    if not found and not findings:
         detail = "no hooks of budget in settings.json, and no plugin"
         findings.append(Finding("fail", "Installed", detail, "budget install"))
     findings += [Finding("ok", "Installed", each.where) for each in found]
     if len(found) > 1:
         detail = f"{len(found)} times: every hook runs as often; nothing is counted twice"
-        findings.append(Finding("warn", "Installed", detail, "budget uninstall"))
+        remedy = "budget uninstall, then budget install --no-hooks for the status line"
+        findings.append(Finding("warn", "Installed", detail, remedy))
     return found, findings
 
 
-def _plugins(env: paths.Env) -> Iterator[Installed]:
+def _plugins(env: paths.Env) -> Iterator[Installed | Finding]:
+    """The plugin as the client loads it: enabled, and from where its marketplace says."""
     folder = os.path.join(paths.claude_folder(env), "plugins")
     plugins = _json(os.path.join(folder, "installed_plugins.json")).get("plugins")
+    enabled = _json(os.path.join(paths.claude_folder(env), "settings.json")).get("enabledPlugins")
     for name, places in (plugins if isinstance(plugins, dict) else {}).items():
-        if not name.startswith("budget@codebudget"):
+        if name != _PLUGIN:
+            continue
+        if isinstance(enabled, dict) and enabled.get(name) is False:
+            remedy = f"claude plugin enable {name}"
+            yield Finding("fail", "Installed", "the plugin is installed, but disabled", remedy)
             continue
         for place in places if isinstance(places, list) else ():
             root = str(place.get("installPath", "")) if isinstance(place, dict) else ""
-            hooks = _json(os.path.join(root, "hooks", "hooks.json")).get("hooks", {})
-            for group in hooks.get("UserPromptSubmit", []):
-                for hook in group.get("hooks", []):
-                    words = [hook["command"], *hook.get("args", [])]
-                    command = [word.replace("${CLAUDE_PLUGIN_ROOT}", root) for word in words]
-                    yield Installed(f"plugin {name}, {root}", command)
+            yield _plugin_at(_checkout(folder) or root, name)
+
+
+def _checkout(folder: str) -> str:
+    """A plugin of a marketplace that is a folder runs from there, not from the client's copy."""
+    market = _json(os.path.join(folder, "known_marketplaces.json")).get("codebudget")
+    source = market.get("source") if isinstance(market, dict) else None
+    if isinstance(source, dict) and source.get("source") == "directory":
+        return str(source.get("path", ""))
+    return ""
+
+
+def _plugin_at(root: str, name: str) -> Installed | Finding:
+    groups = _json(os.path.join(root, "hooks", "hooks.json")).get("hooks", {})
+    for group in groups.get("UserPromptSubmit", []):
+        for hook in group.get("hooks", []):
+            words = [hook["command"], *hook.get("args", [])]
+            command = [word.replace("${CLAUDE_PLUGIN_ROOT}", root) for word in words]
+            return Installed(f"plugin {name}, {root}", command)
+    detail = f"the plugin's folder {root} is gone, or is none: nothing is counted or stopped"
+    return Finding(
+        "fail", "Installed", detail, "claude plugin marketplace add FOLDER, then install"
+    )
 
 
 def _json(path: str) -> dict[str, Any]:
@@ -198,11 +231,14 @@ def _configs(env: paths.Env, project: paths.Project) -> Iterator[Finding]:
         yield Finding("warn", "Budgets", "none is set: steps are counted only", "budget init")
 
 
-def _prices() -> Finding:
+def _prices(env: paths.Env) -> Finding:
+    own = paths.price_file(env)
     try:
-        table = load_table()
+        if os.path.exists(own):
+            load_table(own)
+        table = newest_table(own)
     except PriceError as error:
-        return Finding("fail", "Prices", str(error), "install budget again")
+        return Finding("fail", "Prices", str(error), f"rm {own}, or install budget again")
     return Finding("ok", "Prices", f"of {table.version}, {len(table.models)} models")
 
 

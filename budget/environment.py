@@ -6,6 +6,7 @@ when it cannot be done, the session goes on and budgets hold. Standard library o
 """
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -35,8 +36,8 @@ def notice(env: paths.Env, now_s: float) -> str:
         if state.get("status") == "failed" and age < RETRY_AFTER_S:
             return (
                 f"budget: the `budget` command could not be prepared ({state.get('error', '')})."
-                " Budgets hold all the same; it is tried again in an hour, or `pip install"
-                " codebudget` brings it."
+                " Budgets hold all the same; it is tried again in an hour, or install codebudget"
+                " with pip."
             )
         if state.get("status") == "building" and age < _BUILD_TIMEOUT_S:
             return _BEING_PREPARED
@@ -58,7 +59,10 @@ def _ready_notice(env: paths.Env, command: str) -> str:
     except OSError:
         return ""
     os.close(told)
-    return f"budget: the `budget` command is ready: {command}"
+    return (
+        f"budget: the `budget` command is ready. For your shell: ln -s {shlex.quote(command)}"
+        " ~/.local/bin/budget"
+    )
 
 
 def folder(env: paths.Env) -> str:
@@ -152,8 +156,10 @@ def _make(root: str, place: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    output = getattr(error, "stderr", None) or str(error)
-    lines = [line.strip() for line in str(output).splitlines() if line.strip()]
+    output = f"{getattr(error, 'stdout', '') or ''}\n{getattr(error, 'stderr', '') or ''}"
+    if "ensurepip" in output and "venv" in output:
+        return "this Python has no venv; on Debian and Ubuntu: apt install python3-venv"
+    lines = [line.strip() for line in (output.strip() or str(error)).splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("ERROR")] or lines
     return told[-1][:200] if told else type(error).__name__
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from budget import paths, pipeline, reconcile
-from budget.errors import InputError
+from budget.errors import InputError, LedgerError
 from budget.ledger import Ledger
 from budget.policy import load_policy
 from budget.pricing import Table
@@ -53,7 +53,7 @@ class Summary(NamedTuple):
 
 def find_sessions(root: str) -> Iterator[Session]:
     """Every main transcript below a `projects` folder, with the folder it was started in."""
-    for directory, folders, names in os.walk(root):
+    for directory, folders, names in os.walk(os.path.realpath(root)):
         if "subagents" in folders:
             folders.remove("subagents")
             if not os.path.exists(f"{directory}.jsonl"):
@@ -139,7 +139,7 @@ def import_sessions(
             known[session.folder] = paths.find_project(session.folder)
         project = booked.get(session.path, known[session.folder])
         by_project.setdefault(project, []).append(session)
-    summary = Summary(projects=len(by_project))
+    summary = Summary(projects=len({project.key for project in by_project}))
     gc.disable()  # hundreds of thousands of small values, none of them in a cycle
     for project, group in by_project.items():
         policy = load_policy(pipeline.layers(env, project), paths.policy_file(env, project))
@@ -161,7 +161,10 @@ def _booked_files(env: paths.Env) -> dict[str, paths.Project]:
     """Where files are booked already: a worktree that is gone no longer tells its repository."""
     booked = {}
     for file in paths.all_ledgers(env):
-        ledger = Ledger(file)
+        try:
+            ledger = Ledger(file)
+        except LedgerError:
+            continue  # told when something is to be booked into it
         key, root = os.path.basename(os.path.dirname(file)), ledger.root()
         project = paths.Project(key, root, root)
         booked.update(dict.fromkeys(ledger.files(), project))
@@ -229,12 +232,10 @@ class _Import:
             self._count(new_steps=booked.new, raised_steps=booked.raised)
             for place, batch in self._pending:
                 self._count(bad_lines=batch.bad_lines)
-                self._ledger.move_cursor(
-                    place.path, place.session_id, batch.cursor, batch.bad_lines
-                )
+                self._ledger.move_cursor(place.path, place.session_id, batch.cursor)
                 reconcile.note(self._ledger, batch.client_totals)
                 self._sessions.add(place.session_id)
-            reconcile.settle_all(self._ledger, self._sessions, self._now_ms)
+            reconcile.settle_all(self._ledger, self._now_ms, self._sessions)
         self._pending.clear()
         self._sessions.clear()
         self._waiting_bytes = 0

@@ -78,9 +78,16 @@ def respond(
     context["event"] = event
     policy = load_policy(pipeline.layers(env, event.project), paths.policy_file(env, event.project))
     context["policy"] = policy
-    ledger = pipeline.open_ledger(env, event.project, wait_s=0.5 if _is_last(event) else 5.0)
+    ledger = pipeline.open_ledger(env, event.project, wait_s=0.5 if _is_last(event) else 2.0)
     setting = Setting(event, policy, ledger, env, now_ms)
-    decision, reading = pipeline.step(_moment(event, env, now_ms), ledger, policy, env)
+    try:
+        decision, reading = pipeline.step(_moment(event, env, now_ms), ledger, policy, env)
+    except BudgetError:
+        # What cannot be booked now does not lift a budget that is known to be used up.
+        decision = pipeline.judge(policy, ledger, event.session_id, now_ms)
+        if not decision.blocking or event.name not in _STOPPING:
+            raise
+        return _ANSWERS[event.name](setting, decision)
     answer = _ANSWERS[event.name](setting, decision)
     _add_notices(answer, setting, reading)
     return answer
@@ -192,7 +199,7 @@ def _prompt(setting: Setting, decision: Decision) -> Answer:
     words = setting.event.prompt.split()
     if words and words[0] == "/budget:status":
         text = messages.status_text(decision.verdicts, setting.policy, setting.now_ms)
-        return {"decision": "block", "reason": text}
+        return {"decision": "block", "reason": f"How the budgets stand (no request made):\n{text}"}
     if words and words[0].startswith("/budget:"):
         return {}
     if decision.blocking:
@@ -251,6 +258,10 @@ _ANSWERS = {
 }
 
 
+# Events whose answer can stop the work.
+_STOPPING = ("UserPromptSubmit", "PreToolUse", "PostToolBatch")
+
+
 def _halt(text: str, env: paths.Env) -> Answer:
     return {"continue": False, "stopReason": text, **_shown_headless(text, env)}
 
@@ -268,7 +279,8 @@ def _warnings(setting: Setting, decision: Decision, to_model: bool) -> Answer:
         budget = verdict.budget
         length = rolling_ms(budget.per)
         window = setting.now_ms // length if length else verdict.window.key
-        if _once(setting, f"mark|{budget.name}|{budget.per}|{budget.unit}|{window}|{mark}"):
+        rule = f"{budget.name}|{budget.per}|{budget.unit}|{budget.limit}|{budget.on_exceed}"
+        if _once(setting, f"mark|{rule}|{window}|{mark}"):
             text = messages.used_up_advice if verdict.exceeded else messages.warning
             texts.append(text(verdict, setting.policy, setting.now_ms))
             facts.append(messages.fact(verdict))

@@ -28,7 +28,7 @@ _ENTRY_SUMS = """coalesce(sum(responses), 0), coalesce(sum(input_tokens), 0),
   coalesce(sum(cache_write_5m_tokens), 0), coalesce(sum(cache_write_1h_tokens), 0),
   coalesce(sum(web_searches), 0), coalesce(sum(picousd), 0), coalesce(sum(bound_picousd), 0),
   coalesce(sum(listed_picousd), 0), 0,
-  coalesce(sum(CASE WHEN picousd IS NULL THEN responses END), 0)"""
+  count(*) - count(picousd)"""
 _ADD = f"""INSERT INTO totals VALUES (?, ?, ?, ?, ?, {", ".join("?" * len(Spend._fields))})
   ON CONFLICT (span, start, model, agent, branch) DO UPDATE SET
   {", ".join(f"{field} = {field} + excluded.{field}" for field in Spend._fields)}"""
@@ -56,12 +56,12 @@ class Ledger(Database):
         """How far each file of a session was read, by path."""
         rows = self.rows(
             "SELECT path, device, inode, size, mtime_ns, offset, head, prompt_id, tool_use_ids,"
-            " message_id, tail FROM cursors WHERE session_id = ?",
+            " message_id, tail, bad_lines FROM cursors WHERE session_id = ?",
             session_id,
         )
         return {row[0]: Cursor(*row[1:]) for row in rows}
 
-    def move_cursor(self, path: str, session_id: str, cursor: Cursor, bad_lines: int) -> None:
+    def move_cursor(self, path: str, session_id: str, cursor: Cursor) -> None:
         self.write(
             "INSERT INTO cursors VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (path) DO UPDATE SET"
@@ -69,8 +69,8 @@ class Ledger(Database):
             " size = excluded.size, mtime_ns = excluded.mtime_ns, offset = excluded.offset,"
             " head = excluded.head, prompt_id = excluded.prompt_id,"
             " tool_use_ids = excluded.tool_use_ids, message_id = excluded.message_id,"
-            " tail = excluded.tail, bad_lines = bad_lines + excluded.bad_lines",
-            (path, session_id, *cursor, bad_lines),
+            " tail = excluded.tail, bad_lines = excluded.bad_lines",
+            (path, session_id, *cursor),
         )
 
     def book(self, steps: Iterable[Step], table: Table) -> Booked:
@@ -103,7 +103,7 @@ class Ledger(Database):
             if booked.session_id != step.session_id:
                 changes.copies.append((step.session_id, step.message_id))
             higher = booked.joined(step)
-            if higher.usage != booked.usage:
+            if higher != booked:
                 raised += 1
                 cost = price(higher, table)
                 self.write(_UPDATE, (*_values(higher, cost), higher.message_id))
@@ -323,5 +323,5 @@ def _spend(step: Step, cost: Price) -> Spend:
         cost.bound_picousd,
         cost.listed_picousd,
         0,
-        step.responses if cost.picousd is None else 0,
+        int(cost.picousd is None),
     )

@@ -44,6 +44,11 @@ def usd6(picousd: int) -> str:
     return f"{micro // 10**6}.{micro % 10**6:06d}"
 
 
+def usd6_signed(picousd: int) -> str:
+    """As `usd6`, for an amount that may be negative."""
+    return usd6(picousd) if picousd >= 0 else f"-{usd6(-picousd)}"
+
+
 def amount(value: int, unit: str) -> str:
     return money(value) if unit == "usd" else f"{value:,}"
 
@@ -164,7 +169,8 @@ def used_up_advice(verdict: Verdict, policy: Policy, now_ms: int) -> str:
 def fact(verdict: Verdict) -> str:
     """For the model: a fact, not an order."""
     return (
-        f'{percent(verdict)} of the budget "{verdict.budget.name}" set by the user is spent:'
+        f'{percent(verdict)} of the budget "{verdict.budget.name}" of {verdict.budget.source.shown}'
+        f" is spent:"
         f" {spent_of(verdict)} {period(verdict.budget.per)}."
     )
 

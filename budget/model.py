@@ -157,7 +157,7 @@ class ClientTotal(NamedTuple):
 
     session_id: str
     source: str
-    """`sensor:<process>`, `transcript`, `status line` or `result`."""
+    """`sensor:<process>`, `transcript` or `status line`."""
     since_ms: int
     base_picousd: int
     total_picousd: int

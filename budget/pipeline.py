@@ -55,10 +55,10 @@ class Reading(NamedTuple):
 
 def layers(env: paths.Env, project: paths.Project) -> list[Layer]:
     """The config files that hold in a project, the highest authority first."""
-    return [
-        Layer("user", paths.user_config(env), "~/.claude/budget.toml"),
-        Layer("repo", paths.repo_config(project), ".claude/budget.toml"),
-    ]
+    user = Layer("user", paths.user_config(env), "~/.claude/budget.toml")
+    repo = Layer("repo", paths.repo_config(project), ".claude/budget.toml")
+    # In the home folder both are one file: it is the person's own.
+    return [user] if os.path.realpath(user.file) == os.path.realpath(repo.file) else [user, repo]
 
 
 def step(
@@ -146,7 +146,7 @@ class _Booking:
     def flush_into_open_transaction(self) -> None:
         for place, batch in self._pending:
             self._ledger.book(batch.steps, self._table)
-            self._ledger.move_cursor(place.path, place.session_id, batch.cursor, batch.bad_lines)
+            self._ledger.move_cursor(place.path, place.session_id, batch.cursor)
             reconcile.note(self._ledger, batch.client_totals)
             self._bad_lines += batch.bad_lines
         self._pending.clear()

@@ -39,6 +39,8 @@ class Table(NamedTuple):
     """Of every price: a discount or a surcharge that a config tells of."""
     unknown: str = DEAREST
     """How a step of an unknown model counts for budgets: `dearest`, or as this model."""
+    untrusted: frozenset[str] = frozenset()
+    """Models whose only price a repository tells: budgets count them at their bound."""
     listed: "Table | None" = None
     """The table without what configs say: the list prices, by which the client counts."""
 
@@ -58,7 +60,7 @@ def load_table(path: str = TABLE) -> Table:
 def newest_table(downloaded: str) -> Table:
     """The table that ships with this version, or a newer one that the person put in place.
 
-    A downloaded table that cannot be read is passed over: `budget prices` says so.
+    A downloaded table that cannot be read is passed over: `budget doctor` says so.
     """
     shipped = load_table()
     if os.path.exists(downloaded):
@@ -80,11 +82,14 @@ def corrected(table: Table, prices: Iterable[Mapping[str, Any]]) -> Table:
     """
     for layer in prices:
         models = dict(table.models)
+        untrusted = table.untrusted
         for name, rates in layer["models"].items():
             key = resolve(name, table) or name.lower()
-            if key not in models and "claude-" in key and not layer["may_lower"]:
-                continue  # what a new Claude model costs is not for a repository to say
-            periods = models.get(key, [_usual_rates(rates["input"])])
+            known = (table.listed or table).models if layer["may_lower"] else models
+            periods = known.get(key, [_usual_rates(rates["input"])])
+            untrusted = untrusted - {key} if layer["may_lower"] else untrusted
+            if key not in models:
+                untrusted |= {key} if not layer["may_lower"] else frozenset()
             models[key] = [_with_rates(each, rates, layer["may_lower"]) for each in periods]
         multiplier, unknown = table.multiplier, table.unknown
         if layer["multiplier"]:
@@ -95,7 +100,7 @@ def corrected(table: Table, prices: Iterable[Mapping[str, Any]]) -> Table:
             unknown = layer["unknown"]
         version = f"{table.version.removesuffix('+config')}+config"
         listed = table.listed or table
-        table = Table(version, models, table.aliases, multiplier, unknown, listed)
+        table = Table(version, models, table.aliases, multiplier, unknown, untrusted, listed)
     return table
 
 
@@ -154,7 +159,10 @@ def price(step: Step, table: Table) -> Price:
     if model is not None:
         cost = _cost(step, period_of(step.at_ms, table.models[model]))
         listed = cost if table.listed is None else price(step, table.listed).listed_picousd
-        return Price(_times(cost, table.multiplier), 0, listed, table.version)
+        cost = _times(cost, table.multiplier)
+        # A repository that makes a model of its own look cheap gains nothing by it.
+        floor = _times(_bound(step, table), table.multiplier) if model in table.untrusted else 0
+        return Price(cost, max(0, floor - cost), listed, table.version)
     if step.stated_picousd is not None:
         return Price(step.stated_picousd, 0, step.stated_picousd, STATED)
     bound = _bound(step, table)

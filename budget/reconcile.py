@@ -2,7 +2,7 @@
 
 Compaction, titles and other background requests leave no step in a transcript, but the client
 counts them. Where its total comes from does not matter here: the sensor, the transcript's own
-`cost-state` line, the status line, the result message of a headless run.
+`cost-state` line, the status line.
 """
 
 from collections.abc import Iterable
@@ -50,15 +50,18 @@ def settle(ledger: Ledger, session_id: str, now_ms: int) -> None:
     """Sets the unattributed amount of a session. Inside a transaction.
 
     It is a level, not a sum: when steps that were late arrive, it falls by what they cost, the
-    newest first, and never below zero. What rises is dated `now_ms`.
+    newest first, and never below zero. What rises is dated `now_ms` when a live source tells of
+    it, and with the session's last step when it stands in a transcript, which may be old.
     """
     quarters = ledger.rows(
         "SELECT quarter, picousd FROM unattributed WHERE session_id = ? ORDER BY quarter DESC",
         session_id,
     )
-    rise = gap(ledger, session_id) - sum(amount for _, amount in quarters)
+    beyond, is_live = _gap(ledger, session_id)
+    rise = beyond - sum(amount for _, amount in quarters)
     if rise > 0:
-        _shift(ledger, session_id, now_ms // QUARTER_MS * QUARTER_MS, rise)
+        at_ms = now_ms if is_live else min(now_ms, _last_step_ms(ledger, session_id, now_ms))
+        _shift(ledger, session_id, at_ms // QUARTER_MS * QUARTER_MS, rise)
     for quarter, amount in quarters:
         if rise >= 0:
             break
@@ -67,22 +70,39 @@ def settle(ledger: Ledger, session_id: str, now_ms: int) -> None:
         rise += fall
 
 
-def settle_all(ledger: Ledger, session_ids: set[str], now_ms: int) -> None:
-    """Settles those sessions and every fork: what a fork inherited may have changed with them."""
+def _last_step_ms(ledger: Ledger, session_id: str, default_ms: int) -> int:
+    last = ledger.row("SELECT max(at_ms) FROM entries WHERE session_id = ?", session_id)[0]
+    return default_ms if last is None else int(last)
+
+
+def settle_all(ledger: Ledger, now_ms: int, session_ids: set[str] | None = None) -> None:
+    """Settles those sessions (default: all) and every fork: what it inherited may have changed."""
     rows = ledger.rows(
         "SELECT DISTINCT session_id, session_id IN (SELECT session_id FROM copies)"
         " FROM client_totals ORDER BY session_id"
     )
     for session_id, is_fork in rows:
-        if is_fork or session_id in session_ids:
+        if session_ids is None or is_fork or session_id in session_ids:
             settle(ledger, session_id, now_ms)
 
 
-def gap(ledger: Ledger, session_id: str) -> int:
-    """What the clients of a session counted beyond its entries, in picodollars, never negative.
+def _gap(ledger: Ledger, session_id: str) -> tuple[int, bool]:
+    """What the clients of a session counted beyond its entries, in picodollars, never negative;
+    and whether a live source says so.
 
     Each source gives a lower bound (a killed client's total is lost, a sensor sees only its own
     process), so the highest of them holds.
+    """
+    totals = _client_totals(ledger, session_id)
+    gaps = [(counted - booked, source) for source, counted, booked in totals]
+    gap, source = max(gaps, default=(0, ""))
+    return (gap, source != "transcript") if gap > _NOISE_PICOUSD else (0, False)
+
+
+def _client_totals(ledger: Ledger, session_id: str) -> list[tuple[str, int, int]]:
+    """(source, what the client counted, what is booked of the same time) for each source.
+
+    All processes a sensor reports on are one source, `sensor`.
     """
     rows = ledger.rows(
         "SELECT source, total_picousd - base_picousd, before_picousd FROM client_totals"
@@ -90,20 +110,18 @@ def gap(ledger: Ledger, session_id: str) -> int:
         session_id,
     )
     if not rows:
-        return 0
-    session = ledger.spend(Window(0, None, session_id=session_id))
-    booked = session.listed_picousd
+        return []
+    booked = ledger.spend(Window(0, None, session_id=session_id)).listed_picousd
     sensed = [row for row in rows if row[0].startswith("sensor:")]
-    gaps = [
-        counted - booked - _inherited(ledger, session_id)
+    totals = [
+        (source, max(0, counted - _inherited(ledger, session_id)), booked)
         for source, counted, _ in rows
         if not source.startswith("sensor:")
     ]
     if sensed:
         before = sensed[0][2]  # the first of them: what the session had cost when it began
-        gaps.append(sum(counted for _, counted, _ in sensed) - (booked - before))
-    highest = max(gaps)
-    return int(highest) if highest > _NOISE_PICOUSD else 0
+        totals.append(("sensor", sum(counted for _, counted, _ in sensed), booked - before))
+    return totals
 
 
 def _inherited(ledger: Ledger, session_id: str) -> int:
@@ -175,31 +193,12 @@ def compare(ledger: Ledger) -> tuple[list[Comparison], int]:
     compared = []
     sessions = ledger.rows("SELECT start FROM totals WHERE span = 'session' GROUP BY start")
     for (session_id,) in sessions:
-        spend = ledger.spend(Window(0, None, session_id=session_id))
-        rows = ledger.rows(
-            "SELECT source, since_ms, total_picousd - base_picousd, before_picousd"
-            " FROM client_totals WHERE session_id = ? ORDER BY since_ms",
-            session_id,
-        )
-        if not rows:
-            continue
-        booked = spend.listed_picousd
-        sensed = [row for row in rows if row[0].startswith("sensor:")]
-        told = [row for row in rows if not row[0].startswith("sensor:")]
+        window = Window(0, None, session_id=session_id)
+        unattributed = ledger.spend(window).unattributed_picousd
         candidates = [
-            Comparison(
-                session_id,
-                source,
-                max(0, counted - _inherited(ledger, session_id)),
-                booked,
-                spend.unattributed_picousd,
-            )
-            for source, _, counted, _ in told
+            Comparison(session_id, source, counted, booked, unattributed)
+            for source, counted, booked in _client_totals(ledger, session_id)
         ]
-        if sensed:
-            counted = sum(row[2] for row in sensed)
-            booked_since = booked - sensed[0][3]
-            unattributed = spend.unattributed_picousd
-            candidates.append(Comparison(session_id, "sensor", counted, booked_since, unattributed))
-        compared.append(max(candidates, key=lambda each: each.difference_picousd))
+        if candidates:
+            compared.append(max(candidates, key=lambda each: each.difference_picousd))
     return compared, len(sessions) - len(compared)

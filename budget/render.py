@@ -14,6 +14,7 @@ from budget.status import Standing, shown_path
 _STYLES = {"ok": "green", "warned": "yellow", "exceeded": "bold red"}
 _STATES = {"ok": "", "warned": " warning", "exceeded": " USED UP"}
 _BAR_WIDTH = 10
+_LONGEST_KEY = 20
 
 
 def show_status(standing: Standing, console: Console) -> None:
@@ -22,6 +23,8 @@ def show_status(standing: Standing, console: Console) -> None:
     console.print(f"[bold]Budgets[/bold] of {escape(shown_path(root))}")
     if standing.verdicts:
         console.print(_budgets(standing))
+    elif standing.policy.problems:
+        console.print("No budget holds: the config below has to be mended first.")
     else:
         console.print(
             "No budgets are set. [bold]budget init[/bold] writes .claude/budget.toml,"
@@ -57,9 +60,9 @@ def _row(verdict: Verdict, standing: Standing) -> list[str]:
     filled = min(_BAR_WIDTH, int(verdict.fraction * _BAR_WIDTH))
     name = budget.name if budget.name == budget.per else f"{budget.name} (per {budget.per})"
     spent, limit = messages.spent_of(verdict).split(" of ")
-    bar = f"[{style}]{'━' * filled}[/{style}][dim]{'━' * (_BAR_WIDTH - filled)}[/dim]"
+    bar = f"[{style}]{'█' * filled}[/{style}][dim]{'░' * (_BAR_WIDTH - filled)}[/dim]"
     share = f"[{style}]{messages.percent(verdict)}{_STATES[verdict.state]}[/{style}]"
-    resets = messages.resets(verdict, standing.policy, standing.now_ms)
+    resets = messages.resets(verdict, standing.policy, standing.now_ms).partition(" (")[0]
     left = messages.amount(verdict.left, budget.unit)
     return [escape(name), spent, limit, left, bar, share, resets, escape(budget.source.shown)]
 
@@ -107,7 +110,9 @@ def show_report(report: Report, by: str) -> None:
         justify: Literal["left", "right"] = "right" if table.columns else "left"
         table.add_column(name, footer=foot, justify=justify, footer_style="bold", no_wrap=True)
     for key, spend in report.rows.items():
-        table.add_row(escape(key), *_report_row(spend, total))
+        # A long id is told by its beginning: the figures come first. --json has it whole.
+        shown = key if len(key) <= _LONGEST_KEY else f"{key[: _LONGEST_KEY - 1]}…"
+        table.add_row(escape(shown), *_report_row(spend, total))
     console.print(table)
     if total.unattributed_picousd:
         amount = messages.money(total.unattributed_picousd)

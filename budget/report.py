@@ -64,6 +64,7 @@ def make(query: Query, ledgers: Iterable[Ledger]) -> Report:
             rows[key] = rows[key].plus(spend) if key in rows else spend
         unpriced.update(ledger.unpriced_models())
         skipped += ledger.bad_lines()
+    rows = {key: spend for key, spend in rows.items() if any(spend)}
     order = sorted(rows) if query.by in PERIODS else sorted(rows, key=lambda key: _rank(rows[key]))
     return Report({key: rows[key] for key in order}, sorted(unpriced), skipped)
 

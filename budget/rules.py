@@ -6,6 +6,7 @@ import this module only when a config changed.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from json import dumps
@@ -19,6 +20,8 @@ from budget.windows import WEEKDAYS, is_period, zone
 LARGEST_CONFIG = 1024 * 1024
 # How many problems of one file are told at once.
 _TOLD = 20
+# A name is told to the model, too: it must not be able to say anything.
+_NAME = re.compile(r"[\w .-]{1,40}")
 _MAX_USD = 10**6
 _MAX_COUNT = 10**15
 
@@ -234,8 +237,9 @@ def _table(
 
 def _budget(name: str, table: Any, found: list[Problem]) -> dict[str, Any]:
     path = ("budgets", name)
-    if not name.isprintable() or not 0 < len(name) <= 60:
-        found.append(Problem(path, "a name of at most 60 characters", _show(name)))
+    if not _NAME.fullmatch(name):
+        expected = "a name of at most 40 letters, digits, spaces, dots, dashes or underscores"
+        found.append(Problem(path, expected, _show(name)))
     budget = _table(path, table, BUDGET_KEYS, found)
     if isinstance(table, dict) and "per" not in table:
         expected = "what it counts over: session, day, month, ..."
@@ -266,15 +270,17 @@ def read_config(path: str) -> dict[str, Any] | None:
 def parse(path: str) -> tuple[dict[str, Any], str] | None:
     """A file's table and its text; None when there is no file. Raises `ConfigError`."""
     try:
+        if not os.path.lexists(path):
+            os.stat(path)  # says whether there is none, or it may not be looked at
         if not os.path.isfile(path):
-            if os.path.lexists(path):
-                raise ConfigError(f"{path}: expected a file, got something else.")
-            return None
+            raise ConfigError(f"{path}: expected a file, got something else.")
         with open(path, "rb") as file:
             data = file.read(LARGEST_CONFIG + 1)
         if len(data) > LARGEST_CONFIG:
             raise ConfigError(f"{path}: it is larger than {LARGEST_CONFIG} bytes.")
         text = data.decode("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
         raise ConfigError(f"{path}: it cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -305,7 +311,7 @@ def _line_of(text: str, path: tuple[str, ...]) -> int:
             table = tuple(part.strip("\"' ") for part in bare.strip("[] ").split("."))
             if table == path[: len(table)] and not found:
                 found = number
-            if table == path:
+            if table[: len(path)] == path:
                 return number
         elif "=" in bare:
             key = tuple(part.strip("\"' ") for part in bare.partition("=")[0].split("."))

@@ -53,14 +53,14 @@ def settings_file(env: paths.Env, project: paths.Project, scope: str) -> str:
     return os.path.join(project.worktree, ".claude", name)
 
 
-def install(path: str, strict: bool, statusline: bool) -> Change:
-    """Puts the hooks in. Raises `BudgetError` for a settings file that cannot be read."""
+def install(path: str, strict: bool, statusline: bool, with_hooks: bool = True) -> Change:
+    """Puts hooks and status line in. Raises `BudgetError` for settings that cannot be read."""
     path = os.path.realpath(path)  # a linked settings file stays a link
     with _locked(path):
         before = _read(path)
         after = _without_budget(before)
-        hooks = after.setdefault("hooks", {})
-        for event, timeout in _TIMEOUTS.items():
+        hooks = after.setdefault("hooks", {}) if with_hooks else {}
+        for event, timeout in _TIMEOUTS.items() if with_hooks else ():
             hooks.setdefault(event, []).append(_group(event, timeout, strict))
         state = "none"
         if statusline:
@@ -87,8 +87,14 @@ def installed_command(path: str, event: str) -> list[str]:
         hooks = group.get("hooks")
         for hook in hooks if isinstance(hooks, list) else []:
             if isinstance(hook, dict) and _mentions(hook, _MARK):
-                return [hook["command"], *hook.get("args", [])]
+                return [str(hook.get("command", "")), *map(str, hook.get("args") or [])]
     return []
+
+
+def own_command(event: str) -> list[str]:
+    """What this install writes for an event, without `--strict`."""
+    hook = _group(event, _TIMEOUTS[event], strict=False)["hooks"][0]
+    return [hook["command"], *hook["args"]]
 
 
 def _group(event: str, timeout: int, strict: bool) -> dict[str, Any]:

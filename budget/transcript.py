@@ -51,6 +51,8 @@ class Cursor(NamedTuple):
     """The last step."""
     tail: str = ""
     """Checksum of the last bytes before `offset`."""
+    bad_lines: int = 0
+    """Damaged lines before `offset`."""
 
 
 class Batch(NamedTuple):
@@ -147,7 +149,7 @@ def read(
         writer = Writer(place.session_id, agent_type(place), place.agent_id, place.user)
         file.seek(cursor.offset)
         offset, prompt_id, tool_use_ids = cursor.offset, cursor.prompt_id, cursor.tool_use_ids
-        message_id, tail = cursor.message_id, cursor.tail
+        message_id, tail, all_bad = cursor.message_id, cursor.tail, cursor.bad_lines
         rest, done = b"", False
         while not done:
             block = file.read(CHUNK)
@@ -196,6 +198,7 @@ def read(
                 offset += length
                 rest = b""
                 done = not length  # still being written: its end comes with a later call
+            all_bad += bad_lines
             seen = (status.st_size, status.st_mtime_ns) if done else (-1, -1)
             yield Batch(
                 steps,
@@ -209,6 +212,7 @@ def read(
                     tool_use_ids,
                     message_id,
                     tail,
+                    all_bad,
                 ),
                 bad_lines,
                 _cost_states(rest_before, end, place),
@@ -320,7 +324,7 @@ def _cost_states(data: bytes, end: int, place: Place) -> list[ClientTotal]:
 
     It is cumulative over resumes, so the last one is the highest.
     """
-    at = data.rfind(b'"cost-state"', max(0, end - _TAIL), end)
+    at = data.rfind(b'"cost-state"', 0, end)
     if at == -1:
         return []
     line = data[data.rfind(b"\n", 0, at) + 1 : data.find(b"\n", at)]

@@ -14,12 +14,12 @@ def run():
     if sys.version_info < (3, 11):
         message = (
             "budget: nothing is counted or stopped. It needs Python 3.11 or newer, and `python3`"
-            " is %d.%d. Install a newer one, or `pip install codebudget` with it and run"
+            " is %d.%d. Install a newer one, or install codebudget with it and run"
             " `budget install`." % sys.version_info[:2]
         )
         try:
             event = json.loads(sys.stdin.read()).get("hook_event_name")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RuntimeError):
             event = None
         if event == "SessionStart":
             print(json.dumps({"systemMessage": message}))

@@ -211,7 +211,7 @@ def folded_totals(ledger: str) -> Totals:
     )
     for at_ms, session_id, model, agent, branch, *counts in rows(ledger, "entries", facts):
         responses, *used, picousd, bound, listed = counts
-        unpriced = responses if picousd is None else 0
+        unpriced = int(picousd is None)
         spend = Spend(responses, *Usage(*used), picousd or 0, bound, listed, 0, unpriced)
         add(at_ms, session_id, (model, agent, branch), spend)
     for session_id, quarter, picousd in rows(ledger, "unattributed"):

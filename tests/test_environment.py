@@ -26,7 +26,10 @@ PREPARED = "budget: the `budget` command is being prepared in the background; bu
 
 
 def ready(command: object) -> dict[str, str]:
-    return says(f"budget: the `budget` command is ready: {command}")
+    return says(
+        "budget: the `budget` command is ready."
+        f" For your shell: ln -s {command} ~/.local/bin/budget"
+    )
 
 
 NO_INDEX = {
@@ -273,7 +276,7 @@ def test_a_build_that_failed_is_told_and_budgets_hold(without_index: Plain) -> N
     error = without_index.remembered()["error"]
     line = (
         f"budget: the `budget` command could not be prepared ({error}). Budgets hold all the same;"
-        " it is tried again in an hour, or `pip install codebudget` brings it."
+        " it is tried again in an hour, or install codebudget with pip."
     )
     before = without_index.started()
     told = without_index.start()["systemMessage"]
@@ -374,7 +377,7 @@ def test_an_old_python_says_what_it_needs_when_a_session_starts(old: Machine) ->
     version = subprocess.check_output([python, "-c", tell], text=True).strip()
     line = (
         "budget: nothing is counted or stopped. It needs Python 3.11 or newer, and `python3` is"
-        f" {version}. Install a newer one, or `pip install codebudget` with it and run"
+        f" {version}. Install a newer one, or install codebudget with it and run"
         " `budget install`."
     )
     assert old_hook(old, json.dumps(old.event("SessionStart"))) == says(line)

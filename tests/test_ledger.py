@@ -123,7 +123,7 @@ def test_what_an_advisor_used_costs_and_is_no_step(ledger: Ledger) -> None:
     assert ledger.spend(ALL).picousd == 2 * COST
     unknown = a_step("msg_1/advisor-1", responses=0, model="claude-omega-9")
     book(ledger, unknown)
-    assert ledger.spend(ALL).unpriced_steps == 0
+    assert ledger.spend(ALL).unpriced_steps == 1
     assert ledger.spend(ALL).bound_picousd == COST
     assert stored_totals(ledger.path) == folded_totals(ledger.path)
 
@@ -148,16 +148,16 @@ def test_an_unpriced_step_gets_its_price_from_a_newer_table(ledger: Ledger) -> N
     assert stored_totals(ledger.path) == folded_totals(ledger.path)
 
 
-def test_a_cursor_is_kept_by_path_and_its_bad_lines_add_up(ledger: Ledger) -> None:
-    first = Cursor(1, 2, 3, 4, 5, "5:abc", "prompt-1", "toolu_1 toolu_2")
-    second = first._replace(size=30, offset=50)
+def test_a_cursor_is_kept_by_path_with_the_bad_lines_before_it(ledger: Ledger) -> None:
+    first = Cursor(1, 2, 3, 4, 5, "5:abc", "prompt-1", "toolu_1 toolu_2", bad_lines=2)
+    second = first._replace(size=30, offset=50, bad_lines=3)
     with ledger.transaction():
-        ledger.move_cursor("/a", SESSION, first, 2)
-        ledger.move_cursor("/b", SESSION, first, 1)
-        ledger.move_cursor("/c", FORK, first, 0)
-        ledger.move_cursor("/a", SESSION, second, 3)
+        ledger.move_cursor("/a", SESSION, first)
+        ledger.move_cursor("/b", SESSION, first)
+        ledger.move_cursor("/c", FORK, first._replace(bad_lines=0))
+        ledger.move_cursor("/a", SESSION, second)
     assert ledger.cursors(SESSION) == {"/a": second, "/b": first}
-    assert ledger.bad_lines() == 6
+    assert ledger.bad_lines() == 3 + 2
 
 
 def test_the_context_is_that_of_the_last_step_of_the_main_thread(ledger: Ledger) -> None:

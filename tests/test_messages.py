@@ -142,7 +142,7 @@ def test_a_session_budget_that_only_advises_names_clear() -> None:
 
 def test_the_model_is_told_a_fact_and_no_order() -> None:
     assert messages.fact(verdict(16 * PICO, 20 * PICO)) == (
-        '80 % of the budget "day" set by the user is spent: $16.00 of $20.00 today.'
+        '80 % of the budget "day" of .claude/budget.toml is spent: $16.00 of $20.00 today.'
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from budget import __version__, hook
 from budget.model import AGENT_TOOLS
+from tests.plugin import command
 from tests.realclient.client import Home, find_client
 from tests.realclient.stub import Stub, bash_loop
 
@@ -225,9 +226,23 @@ def test_the_client_installs_it_from_a_marketplace_and_doctor_finds_it(clean_cop
         found = {
             each["what"]: (each["state"], each["detail"]) for each in json.loads(doctor.stdout)
         }
-        place = home.home / ".claude" / "plugins" / "cache" / "codebudget" / "budget" / __version__
-        assert found["Installed"] == ("ok", f"plugin budget@codebudget, {place}")
+        # A marketplace that is a folder is run from there (2.1.330), not from the client's copy.
+        assert found["Installed"] == ("ok", f"plugin budget@codebudget, {clean_copy}")
         blocked = "the installed hook blocked a prompt over its budget"
         assert found["Stops a prompt"] == ("ok", blocked)
-        for name in ("budget", "hooks"):
-            assert (place / name).is_dir(), "the client copied it"
+
+        assert client(home, "plugin", "disable", "budget@codebudget").returncode == 0
+        assert doctor_says(home) == "the plugin is installed, but disabled"
+        assert client(home, "plugin", "enable", "budget@codebudget").returncode == 0
+        moved = clean_copy.rename(clean_copy.with_name("moved"))
+        assert f"the plugin's folder {clean_copy} is gone" in doctor_says(home)
+        moved.rename(clean_copy)
+
+
+def doctor_says(home: Home) -> str:
+    """What is wrong with the installation."""
+    run = command(home, "doctor", "--json")
+    assert run.returncode == 3, run.stdout + run.stderr
+    found = [each for each in json.loads(run.stdout) if each["what"] == "Installed"]
+    assert [each["state"] for each in found] == ["fail"]
+    return str(found[0]["detail"])

@@ -134,7 +134,10 @@ def test_the_model_is_told_of_a_mark_as_a_fact(home: Home, plugin: Path) -> None
     with Stub(bash_loop(3)) as stub:
         run = run_headless(home, stub, "count", plugin_dir=plugin)
         bodies = [str(request.body) for request in stub.requests]
-    fact = 'of the budget "session" set by the user is spent: $0.0048 of $0.0100 in this session.'
+    fact = (
+        'of the budget "session" of .claude/budget.toml is spent:'
+        " $0.0048 of $0.0100 in this session."
+    )
     assert [fact in body for body in bodies] == [False, False, True, True]
     assert said(run.messages).count('Budget "session": 48 % is spent') == 1
 

@@ -595,7 +595,7 @@ def everything(ledger: Ledger) -> tuple[Any, ...]:
 def book(ledger: Ledger, found: Found, path: Path) -> None:
     with ledger.transaction():
         ledger.book(found.steps, ROUND_TABLE)
-        ledger.move_cursor(str(path), SESSION, found.cursor, found.bad_lines)
+        ledger.move_cursor(str(path), SESSION, found.cursor)
 
 
 @given(LINES, st.data())

@@ -53,6 +53,8 @@ def check(project: options.Project = ".", json: options.Json = False) -> None:
             typer.echo(f"{file['state']:<10} {file['shown']} ({file['layer']})")
         for problem in problems:
             typer.echo(f"  {problem}")
+        if problems and policy.budgets:
+            typer.echo("What holds, with the last valid version of what is not valid:")
         for budget in policy.budgets:
             limit = messages.amount(budget.limit, budget.unit)
             unit = "" if budget.unit == "usd" else f" {budget.unit.replace('_', ' ')}"

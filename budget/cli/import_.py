@@ -45,7 +45,7 @@ def import_(
         f" {summary.files:,} files ({summary.read_files:,} with something new,"
         f" {summary.bytes_read / 1e6:,.1f} MB read)."
     )
-    typer.echo(f"{summary.new_steps:,} steps booked, {summary.raised_steps:,} raised.")
+    typer.echo(f"{summary.new_steps:,} steps booked.")
     if summary.unpriced_models:
         models = ", ".join(summary.unpriced_models)
         typer.echo(f"! Without a price: {models}. `budget report model` shows how many steps.")

@@ -31,6 +31,7 @@ def init(
 
     env, found = options.environment(), options.find(project)
     path = paths.user_config(env) if user else paths.repo_config(found)
+    user = os.path.realpath(path) == os.path.realpath(paths.user_config(env))
     limits = {"session": session, "day": day, "month": month}
     if not any(limit is not None for limit in limits.values()):
         limits = {"session": 5.0, "day": 20.0, "month": None}
@@ -52,6 +53,8 @@ def init(
     for per, usd in limits.items():
         if usd is not None:
             typer.echo(f"  {per}: {_dollars(usd)} USD, a warning at 80 %, then work stops")
+    if user:
+        typer.echo("It is your own: it holds in every project, for each project by itself.")
     typer.echo("It holds from the next step on. `budget status` shows how it stands.")
 
 
@@ -63,7 +66,7 @@ def _dollars(usd: float) -> str:
 
 def config_text(usd_per: dict[str, float], user: bool = False) -> str:
     """A commented config with a budget for each period."""
-    where = "all your projects" if user else "this repository"
+    where = "all your projects, for each by itself" if user else "this repository"
     head = (
         f"# Budgets for Claude Code in {where}. Checked by: budget check\n"
         "version = 1\n"

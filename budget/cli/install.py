@@ -28,6 +28,9 @@ def install(
         bool, typer.Option("--strict", help="Stop work when budgets cannot be enforced.")
     ] = False,
     statusline: Annotated[bool, typer.Option(help="Set the status line too.")] = True,
+    hooks: Annotated[
+        bool, typer.Option(help="Without them it is the status line only, beside the plugin.")
+    ] = True,
     project: options.Project = ".",
 ) -> None:
     """Put the hooks and the status line into settings.json.
@@ -39,7 +42,7 @@ def install(
 
     env, found = options.environment(), options.find(project)
     path = settings.settings_file(env, found, scope.value)
-    change = settings.install(path, strict, statusline)
+    change = settings.install(path, strict, statusline, hooks)
     _tell(change, "Installed in", "Already installed in")
     if change.statusline == "kept":
         typer.echo("Your own status line stays as it is.")

@@ -75,8 +75,8 @@ def _show(rows: list[dict[str, Any]], head: str) -> None:
     console = Console(highlight=False)
     console.print(escape(head))
     table = Table(box=None, pad_edge=False, header_style="dim")
-    columns = ("model", "from", *pricing.KINDS, "fast", "us")
-    heads = ("model", "from", "input", "output", "read", "write 5m", "write 1h", "fast", "us")
+    columns = ("model", "from", *pricing.KINDS, "fast")
+    heads = ("model", "from", "input", "output", "read", "5m", "1h", "fast")
     for column in heads:
         table.add_column(column, no_wrap=True)
     for row in rows:
@@ -86,7 +86,11 @@ def _show(rows: list[dict[str, Any]], head: str) -> None:
             table.add_row(over, "", *(row["long"].get(kind, "") for kind in pricing.KINDS))
     console.print(table)
     sources = ", ".join(sorted({row["source"] for row in rows if "source" in row}))
-    console.print(f"Sources: {escape(sources)}. Web searches are 0.01 each.", style="dim")
+    console.print(
+        "5m, 1h: cache writes. fast: times what. Inference in the US is x 1.1 where the client"
+        f" charges it, a web search 0.01. Sources: {escape(sources)}.",
+        style="dim",
+    )
 
 
 def _update(path: str, env: dict[str, str]) -> None:
@@ -95,6 +99,7 @@ def _update(path: str, env: dict[str, str]) -> None:
 
     from budget.ledger import Ledger
     from budget.policy import load_policy
+    from budget.reconcile import settle_all
 
     table = pricing.load_table(path)
     current = pricing.newest_table(paths.price_file(env))
@@ -118,6 +123,7 @@ def _update(path: str, env: dict[str, str]) -> None:
         policy = load_policy(pipeline.layers(env, own), paths.policy_file(env, own))
         with ledger.transaction():
             repriced += ledger.reprice_unpriced(pricing.corrected(table, policy.prices))
+            settle_all(ledger, options.now_ms())
         ledger.close()
     typer.echo(
         f"The prices of {table.version} hold from now on."

@@ -22,7 +22,7 @@ def reconcile(
     from rich.table import Table
 
     from budget import report as reports
-    from budget.messages import usd6
+    from budget.messages import usd6, usd6_signed
     from budget.reconcile import compare
 
     ledgers = reports.open_ledgers(options.environment(), options.find(project), every)
@@ -70,10 +70,3 @@ def reconcile(
     console.print(table if rows else "No session with a total of the client's own yet.")
     if unknown:
         console.print(f"{unknown} sessions have no total of the client's own to compare with.")
-
-
-def usd6_signed(picousd: int) -> str:
-    """As `usd6`, for an amount that may be negative."""
-    from budget.messages import usd6
-
-    return usd6(picousd) if picousd >= 0 else f"-{usd6(-picousd)}"

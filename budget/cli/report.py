@@ -10,7 +10,6 @@ import typer
 
 from budget import report as reports
 from budget.cli import options
-from budget.errors import BudgetError
 
 View = enum.StrEnum("View", {name: name for name in reports.VIEWS})  # type: ignore[misc]
 
@@ -30,6 +29,8 @@ def report(
     """Show what was spent and on what, from the ledger. `budget import` books older sessions."""
     env, found = options.environment(), options.find(project)
     name, tz = _zone(timezone, env, found)
+    if since and until and since > until:
+        raise typer.BadParameter("--until is before --since.")
     query = reports.Query(str(by), _date(since, "--since"), _date(until, "--until"), tz)
     ledgers = reports.open_ledgers(env, found, every)
     try:
@@ -58,7 +59,7 @@ def _zone(timezone: str, env: dict[str, str], project: Any) -> tuple[str, Any]:
     try:
         return timezone or system_zone_name(), zone(timezone)
     except ValueError as error:
-        raise BudgetError(f"--timezone: {error}.") from None
+        raise typer.BadParameter(f"--timezone: {error}.") from None
 
 
 def _date(text: str, option: str) -> date | None:
@@ -67,7 +68,9 @@ def _date(text: str, option: str) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise BudgetError(f"{option} expects a date such as 2026-11-23, got {text!r}.") from None
+        raise typer.BadParameter(
+            f"{option} expects a date such as 2026-11-23, got {text!r}."
+        ) from None
 
 
 def _print_json(made: reports.Report, query: reports.Query, timezone: str) -> None:

@@ -12,7 +12,8 @@ def status(
     project: options.Project = ".",
     json: options.Json = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with 1 when a budget is used up.")
+        bool,
+        typer.Option("--check", help="Exit with 1 when a budget is used up."),
     ] = False,
 ) -> None:
     """Show every budget: spent, limit, left, when it resets, which file sets it."""
@@ -29,3 +30,5 @@ def status(
         show_status(standing, Console() if sys.stdout.isatty() else Console(width=200))
     if check and standing.exceeded:
         raise typer.Exit(1)
+    if check and standing.policy.problems:
+        raise typer.Exit(3)
