@@ -97,7 +97,8 @@ def measure(megabytes: int, rounds: int) -> dict[str, float]:
         transcript.parent.mkdir(parents=True)
         padding = filler(48_000)
         with transcript.open("w") as file:
-            for number in range(max(1, megabytes * 1_000_000 // 50_000)):
+            steps = max(1, megabytes * 1_000_000 // 50_000)
+            for number in range(steps):
                 file.write(step_line(number))
                 file.write(padding)
         env = {"HOME": str(home), "BUDGET_HOME": str(Path(folder, "state")), "PATH": os.defpath}
@@ -113,7 +114,7 @@ def measure(megabytes: int, rounds: int) -> dict[str, float]:
             }
             return json.dumps(event).encode()
 
-        cold = timed(HOOK, payload(0), env)
+        cold = timed(HOOK, payload(steps - 1), env)
         bare, bare_s, hook = [], [], []
         for number in range(10**9, 10**9 + rounds):
             with transcript.open("a") as file:
