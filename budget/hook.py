@@ -175,8 +175,9 @@ def _moment(event: Event, env: paths.Env, now_ms: int) -> pipeline.Moment:
 
 
 def _session_start(setting: Setting, decision: Decision) -> Answer:
-    from budget import environment  # only here: once a session
+    from budget import environment, sweep  # only here: once a session
 
+    sweep.sweep(setting.env, setting.now_ms / 1000)
     answer: Answer = {}
     if decision.verdicts and setting.event.source != "compact":
         _say(answer, _standing(setting, decision))

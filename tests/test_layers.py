@@ -18,7 +18,7 @@ LAYERS = {
     "words": ("", "errors", "files", "model"),
     "pure": ("evaluate", "messages", "pricing", "steps", "transcript", "windows"),
     "disk": ("database", "ledger", "paths", "policy", "reconcile", "rules", "sensor"),
-    "flow": ("bug_report", "environment", "pipeline", "settings"),
+    "flow": ("bug_report", "environment", "pipeline", "settings", "sweep"),
     "doors": (
         "doctor",
         "export",

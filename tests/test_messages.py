@@ -17,7 +17,7 @@ BERLIN: Policy = NO_POLICY._replace(timezone="Europe/Berlin", focus="code sample
 # `AT` is 11:00 in Berlin, on a Monday.
 NOW_MS = AT_MS
 USER = ("user", "/home/ana/.claude/budget.toml", "~/.claude/budget.toml")
-REPO = ("repo", "/work/shop/.claude/budget.toml", ".claude/budget.toml")
+REPO = ("repo", "/srv/shop/.claude/budget.toml", ".claude/budget.toml")
 
 
 def verdict(

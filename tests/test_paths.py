@@ -137,11 +137,11 @@ def test_the_state_folder_is_in_the_users_data_folder() -> None:
 
 @linux_only
 def test_every_file_has_its_place() -> None:
-    project = Project("shop-1234", "/work/shop", "/work/linked")
+    project = Project("shop-1234", "/srv/shop", "/srv/linked")
     state = "/home/ana/.local/share/codebudget"
     assert paths.user_config(HOME) == "/home/ana/.claude/budget.toml"
     assert paths.user_config({**HOME, "CLAUDE_CONFIG_DIR": "/c"}) == "/c/budget.toml"
-    assert paths.repo_config(project) == "/work/linked/.claude/budget.toml"
+    assert paths.repo_config(project) == "/srv/linked/.claude/budget.toml"
     assert paths.ledger_file(HOME, project) == f"{state}/projects/shop-1234/ledger.db"
     assert paths.client_totals_folder(HOME, "../s:1") == f"{state}/client/---s-1"
     assert paths.price_file(HOME) == f"{state}/prices.json"
