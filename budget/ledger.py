@@ -5,6 +5,7 @@ time and in all. Nothing here decides: it adds up.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from json import dumps, loads
 from typing import Any, NamedTuple
 
@@ -185,6 +186,18 @@ class Ledger(Database):
             end_ms,
         )
         return [(str(row[0]), Spend(*row[1:])) for row in rows]
+
+    def extent(self) -> tuple[int, int]:
+        """The first and the last quarter of an hour in which something was spent; (0, -1): none."""
+        low, high = self.row("SELECT min(start), max(start) FROM totals WHERE span = 'quarter'")
+        return (0, -1) if low is None else (int(low), int(high))
+
+    def sums_between(self, starts: list[int], span: str) -> list[tuple[int, Spend]]:
+        """Sums of [start, next start) for each but the last, without those that are empty."""
+        where = f"SELECT {_SUMS} FROM totals WHERE span = ? AND start >= ? AND start < ?"
+        windows = pairwise(starts)
+        sums = [(start, Spend(*self.row(where, span, start, end))) for start, end in windows]
+        return [(start, spend) for start, spend in sums if any(spend)]
 
     def entry_sums_by(self, column: str, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
         """The same from the entries, for what totals are not kept by."""

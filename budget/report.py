@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from budget import paths
 from budget.ledger import Ledger
 from budget.model import Spend
-from budget.windows import day_start_ms, local_time
+from budget.windows import HOUR_MS, day_start_ms, local_time
 
 PERIOD_NAMES = {"daily": "day", "weekly": "week", "monthly": "month"}
 PERIODS = tuple(PERIOD_NAMES)
@@ -99,14 +99,21 @@ def _grouped(query: Query, ledger: Ledger) -> list[tuple[str, Spend]]:
 
 
 def _by_period(query: Query, ledger: Ledger) -> list[tuple[str, Spend]]:
-    """From sums of hours, or of quarters where the zone is some minutes off the hour."""
-    for span in ("hour", "quarter"):
-        sums = ledger.buckets_by("start", span, query.start_ms, query.end_ms)
-        moments = [local_time(int(start), query.tz) for start, _ in sums]
-        if span == "quarter" or not any(moment.minute for moment in moments):
-            break
-    rows = zip(moments, sums, strict=True)
-    return [(_period(query.by, moment), spend) for moment, (_, spend) in rows]
+    """Sums of days of the wall clock: one window of whole hours or quarters for each."""
+    first_ms, last_ms = ledger.extent()
+    first_ms, last_ms = max(first_ms, query.start_ms), min(last_ms, query.end_ms - 1)
+    rows: list[tuple[str, Spend]] = []
+    if first_ms > last_ms:
+        return rows
+    day = local_time(first_ms, query.tz).date()
+    starts = [day_start_ms(day, query.tz)]
+    while starts[-1] <= last_ms:
+        day += timedelta(days=1)
+        starts.append(day_start_ms(day, query.tz))
+    on_the_hour = all(start % HOUR_MS == 0 for start in starts)
+    for start_ms, spend in ledger.sums_between(starts, "hour" if on_the_hour else "quarter"):
+        rows.append((_period(query.by, local_time(start_ms, query.tz)), spend))
+    return rows
 
 
 def _period(by: str, local: datetime) -> str:
