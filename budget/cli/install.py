@@ -17,7 +17,8 @@ class Scope(enum.StrEnum):
 ScopeOption = Annotated[
     Scope,
     typer.Option(
-        help="user: all your projects; project: this repository, committed; local: only you, here."
+        metavar="SCOPE",
+        help="user: all your projects; project: this repository, committed; local: only you, here.",
     ),
 ]
 

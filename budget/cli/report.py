@@ -15,7 +15,7 @@ View = enum.StrEnum("View", {name: name for name in reports.VIEWS})  # type: ign
 
 
 def report(
-    by: Annotated[View, typer.Argument(help="What the rows are.")] = View.daily,  # type: ignore[attr-defined]
+    by: Annotated[View, typer.Argument(metavar="VIEW", help="What the rows are.")] = View.daily,  # type: ignore[attr-defined]
     since: Annotated[str, typer.Option(metavar="DATE", help="First day, as 2026-11-23.")] = "",
     until: Annotated[str, typer.Option(metavar="DATE", help="Last day.")] = "",
     timezone: Annotated[
