@@ -244,12 +244,11 @@ def _prices(env: paths.Env) -> Finding:
 
 def _ledger(env: paths.Env, project: paths.Project) -> Finding:
     try:
-        if not pipeline.has_ledger(env, project):
-            return Finding("ok", "Ledger", "none yet: it begins with the first step")
-        ledger = pipeline.open_ledger(env, project)
-        with ledger.transaction():  # takes the lock that a hook needs
-            spend, damaged = ledger.spend(Window(0, None)), ledger.bad_lines()
-        ledger.close()
+        with pipeline.existing_ledger(env, project) as ledger:
+            if ledger is None:
+                return Finding("ok", "Ledger", "none yet: it begins with the first step")
+            with ledger.transaction():  # takes the lock that a hook needs
+                spend, damaged = ledger.spend(Window(0, None)), ledger.bad_lines()
     except LedgerError as error:
         return Finding("fail", "Ledger", str(error))
     detail = f"{spend.steps:,} steps, {ledger.path}"

@@ -140,21 +140,35 @@ def import_sessions(
         project = booked.get(session.path, known[session.folder])
         by_project.setdefault(project, []).append(session)
     summary = Summary(projects=len({project.key for project in by_project}))
+    collects = gc.isenabled()
     gc.disable()  # hundreds of thousands of small values, none of them in a cycle
-    for project, group in by_project.items():
-        policy = load_policy(pipeline.layers(env, project), paths.policy_file(env, project))
-        ledger = pipeline.open_ledger(env, project)
-        try:
-            table, user = pipeline.price_table(policy, env), paths.person(env, project)
-            booking = _Import(ledger, table, user, now_ms, progress)
-            for session in group:
-                booking.add(session)
-            booking.flush()
-            unpriced = tuple(ledger.unpriced_models())
-        finally:
-            ledger.close()
-        summary = _joined(summary, booking.summary._replace(unpriced_models=unpriced))
+    try:
+        for project, group in by_project.items():
+            summary = _joined(summary, _import_project(project, group, env, now_ms, progress))
+    finally:
+        if collects:
+            gc.enable()
     return summary
+
+
+def _import_project(
+    project: paths.Project,
+    sessions: list[Session],
+    env: paths.Env,
+    now_ms: int,
+    progress: Callable[[int], None],
+) -> Summary:
+    policy = load_policy(pipeline.layers(env, project), paths.policy_file(env, project))
+    ledger = pipeline.open_ledger(env, project)
+    try:
+        table, user = pipeline.price_table(policy, env), paths.person(env, project)
+        booking = _Import(ledger, table, user, now_ms, progress)
+        for session in sessions:
+            booking.add(session)
+        booking.flush()
+        return booking.summary._replace(unpriced_models=tuple(ledger.unpriced_models()))
+    finally:
+        ledger.close()
 
 
 def _booked_files(env: paths.Env) -> dict[str, paths.Project]:

@@ -6,13 +6,14 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from budget import paths, reconcile, sensor
 from budget.errors import InputError, LedgerError
 from budget.evaluate import Decision, spent
 from budget.ledger import Ledger
-from budget.model import Budget, Policy, Verdict, Window
+from budget.model import Budget, Policy, Spend, Verdict, Window
 from budget.policy import Layer
 from budget.pricing import Table, corrected, newest_table
 from budget.transcript import Batch, Cursor, Place, changed, places, read
@@ -74,12 +75,13 @@ def price_table(policy: Policy, env: paths.Env) -> Table:
     return corrected(newest_table(paths.price_file(env)), policy.prices)
 
 
-def judge(policy: Policy, ledger: Ledger, session_id: str, now_ms: int) -> Decision:
-    """How every budget stands now."""
+def judge(policy: Policy, ledger: Ledger | None, session_id: str, now_ms: int) -> Decision:
+    """How every budget stands now; without a ledger nothing was spent."""
     verdicts = []
     for budget in policy.budgets:
         span = budget_window(budget, session_id, now_ms)
-        verdicts.append(Verdict(budget, span, spent(budget, ledger.spend(span))))
+        spend = ledger.spend(span) if ledger else Spend()
+        verdicts.append(Verdict(budget, span, spent(budget, spend)))
     return Decision(tuple(verdicts))
 
 
@@ -195,6 +197,21 @@ def open_ledger(env: paths.Env, project: paths.Project, wait_s: float = 5.0) -> 
     return Ledger(paths.ledger_file(env, project), wait_s, project.root)
 
 
+@contextmanager
+def existing_ledger(
+    env: paths.Env, project: paths.Project, wait_s: float = 5.0
+) -> Iterator[Ledger | None]:
+    """The ledger, closed at the end; None where there is none: none is made. `LedgerError`."""
+    if not has_ledger(env, project):
+        yield None
+        return
+    ledger = open_ledger(env, project, wait_s)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
 def has_ledger(env: paths.Env, project: paths.Project) -> bool:
     """Raises `LedgerError` when that cannot be told: an unreadable ledger is not an empty one."""
     path = paths.ledger_file(env, project)
@@ -205,18 +222,3 @@ def has_ledger(env: paths.Env, project: paths.Project) -> bool:
     except OSError as error:
         raise LedgerError(f"The ledger {path} cannot be used: {error.strerror}.") from error
     return True
-
-
-def standing(
-    policy: Policy, env: paths.Env, project: paths.Project, session_id: str, now_ms: int
-) -> Decision:
-    """How every budget stands, without making a ledger where there is none."""
-    if not has_ledger(env, project):
-        windows = (budget_window(each, session_id, now_ms) for each in policy.budgets)
-        pairs = zip(policy.budgets, windows, strict=True)
-        return Decision(tuple(Verdict(budget, span, 0) for budget, span in pairs))
-    ledger = open_ledger(env, project, wait_s=0.5)
-    try:
-        return judge(policy, ledger, session_id, now_ms)
-    finally:
-        ledger.close()

@@ -33,9 +33,9 @@ def load_policy(layers: list[Layer], compiled_file: str) -> Policy:
     prints = [_fingerprint(layer.file) for layer in layers]
     known = _load_compiled(compiled_file)
     stamp = [__version__, [list(layer) for layer in layers], prints]
-    if known is not None and known["stamp"] == stamp:
-        return _policy(known)
-    compiled = _compile(layers, known["valid"] if known else {})
+    if known is not None and known.stamp == stamp:
+        return known.policy
+    compiled = _compile(layers, known.valid if known else {})
     compiled["stamp"] = stamp
     _store(compiled_file, compiled)
     return _policy(compiled)
@@ -49,11 +49,21 @@ def _fingerprint(path: str) -> list[int] | None:
     return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
 
 
-def _load_compiled(path: str) -> dict[str, Any] | None:
+class _Compiled(NamedTuple):
+    """What a compiled file holds."""
+
+    policy: Policy
+    stamp: list[Any]
+    """Of what it was compiled."""
+    valid: dict[str, Any]
+    """The last valid settings of each config, by file."""
+
+
+def _load_compiled(path: str) -> _Compiled | None:
     try:
-        compiled = loads(read_some(path, _LARGEST))
-        _policy(compiled)
-        return compiled if isinstance(compiled["valid"], dict) and compiled["stamp"] else None
+        raw = loads(read_some(path, _LARGEST))
+        compiled = _Compiled(_policy(raw), raw["stamp"], raw["valid"])
+        return compiled if isinstance(compiled.valid, dict) else None
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 

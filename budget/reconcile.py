@@ -113,11 +113,9 @@ def _client_totals(ledger: Ledger, session_id: str) -> list[tuple[str, int, int]
         return []
     booked = ledger.spend(Window(0, None, session_id=session_id)).listed_picousd
     sensed = [row for row in rows if row[0].startswith("sensor:")]
-    totals = [
-        (source, max(0, counted - _inherited(ledger, session_id)), booked)
-        for source, counted, _ in rows
-        if not source.startswith("sensor:")
-    ]
+    whole = [row for row in rows if not row[0].startswith("sensor:")]
+    inherited = _inherited(ledger, session_id) if whole else 0
+    totals = [(source, max(0, counted - inherited), booked) for source, counted, _ in whole]
     if sensed:
         before = sensed[0][2]  # the first of them: what the session had cost when it began
         totals.append(("sensor", sum(counted for _, counted, _ in sensed), booked - before))

@@ -75,16 +75,13 @@ class Standing:
         self.total = Spend()
         self.unpriced_models: list[str] = []
         self.bad_lines = 0
-        if pipeline.has_ledger(env, project):
-            ledger = pipeline.open_ledger(env, project)
-            try:
+        with pipeline.existing_ledger(env, project) as ledger:
+            if ledger:
                 self.session = self.session or ledger.last_session()
                 self.total = ledger.spend(Window(0, None))
                 self.unpriced_models = ledger.unpriced_models()
                 self.bad_lines = ledger.bad_lines()
-            finally:
-                ledger.close()
-        decision = pipeline.standing(self.policy, env, project, self.session or "", now_ms)
+            decision = pipeline.judge(self.policy, ledger, self.session or "", now_ms)
         self.verdicts: tuple[Verdict, ...] = decision.verdicts
 
     @property

@@ -11,8 +11,10 @@ from json import loads
 from budget import messages, paths, pipeline, reconcile
 from budget.errors import BudgetError
 from budget.evaluate import Decision
+from budget.ledger import Ledger
 from budget.model import PICO, ClientTotal, Policy, Verdict
 from budget.policy import load_policy
+from budget.steps import stated_picousd
 
 _BAR_WIDTH = 10
 _COLOURS = {"ok": "32", "warned": "33", "exceeded": "31"}
@@ -43,13 +45,14 @@ def line(status: object, env: paths.Env, now_ms: int) -> str:
     policy = load_policy(pipeline.layers(env, project), paths.policy_file(env, project))
     parts = []
     cost = status.get("cost")
-    usd = cost.get("total_cost_usd") if isinstance(cost, dict) else None
-    if isinstance(usd, int | float) and not isinstance(usd, bool) and 0 <= usd < 10**6:
-        total = round(usd * PICO)
-        parts.append(f"session {messages.money(total, 4 if usd < 1 else 2)}")
-        _book_total(env, project, session_id, total, now_ms)
+    total = stated_picousd(cost.get("total_cost_usd")) if isinstance(cost, dict) else None
+    if total is not None:
+        parts.append(f"session {messages.money(total, 4 if total < PICO else 2)}")
+    with pipeline.existing_ledger(env, project, wait_s=0.5) as ledger:
+        if ledger and total is not None:
+            _book_total(ledger, ClientTotal(session_id, "status line", 0, 0, total), now_ms)
+        decision = pipeline.judge(policy, ledger, session_id, now_ms)
     if policy.budgets:
-        decision = pipeline.standing(policy, env, project, session_id, now_ms)
         parts.append(_budget(nearest(decision), policy, now_ms, colour="NO_COLOR" not in env))
     else:
         parts.append("no budget set")
@@ -58,21 +61,12 @@ def line(status: object, env: paths.Env, now_ms: int) -> str:
     return " · ".join(parts)
 
 
-def _book_total(
-    env: paths.Env, project: paths.Project, session_id: str, total: int, now_ms: int
-) -> None:
+def _book_total(ledger: Ledger, report: ClientTotal, now_ms: int) -> None:
     """Keeps the client's own total for the session, where it is news."""
-    if not session_id or not pipeline.has_ledger(env, project):
-        return
-    ledger = pipeline.open_ledger(env, project, wait_s=0.3)
-    try:
-        report = ClientTotal(session_id, "status line", 0, 0, total)
-        if reconcile.is_news(ledger, report):
-            with ledger.transaction():
-                reconcile.note(ledger, [report])
-                reconcile.settle(ledger, session_id, now_ms)
-    finally:
-        ledger.close()
+    if report.session_id and reconcile.is_news(ledger, report):
+        with ledger.transaction():
+            reconcile.note(ledger, [report])
+            reconcile.settle(ledger, report.session_id, now_ms)
 
 
 def nearest(decision: Decision) -> Verdict:

@@ -137,9 +137,9 @@ def read(
     """Yields what was appended since `cursor`, a batch per chunk of the file.
 
     A last line without its newline waits for the next call; when the file is taken as `finished`
-    it is read if it is whole. A file that shrank, was replaced or
-    was rewritten is read from its start: its steps keep their message ids, so booking them again
-    changes nothing. Raises `InputError` for what is not a regular file, `OSError` otherwise.
+    it is read if it is whole. A file that shrank, was replaced or was rewritten is read from its
+    start: its steps keep their message ids, so booking them again changes nothing. Raises
+    `InputError` for what is not a regular file, `OSError` otherwise.
     """
     with open_regular(place.path) as file:
         status = os.fstat(file.fileno())
