@@ -16,11 +16,29 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = {
     "words": ("", "errors", "files", "model"),
-    "pure": ("evaluate", "messages", "pricing", "steps", "transcript", "windows"),
-    "disk": ("database", "ledger", "paths", "policy", "reconcile", "rules", "sensor"),
-    "flow": ("bug_report", "environment", "pipeline", "settings", "sweep"),
+    "pure": (
+        *(
+            "evaluate",
+            "keys",
+            "merge",
+            "messages",
+            "pricing",
+            "proposals",
+            "replay",
+            "schema",
+            "steps",
+            "transcript",
+            "windows",
+        ),
+    ),
+    "disk": (
+        *("ancestry", "database", "events", "grants", "ledger", "paths", "people", "plan"),
+        *("policy", "reconcile", "rules", "sensor"),
+    ),
+    "flow": ("bug_report", "environment", "granting", "pipeline", "settings", "sweep", "verdicts"),
     "doors": (
         "doctor",
+        "explain",
         "export",
         "history",
         "hook",
@@ -28,6 +46,7 @@ LAYERS = {
         "report",
         "status",
         "statusline",
+        "typed",
     ),
     "face": ("__main__", "cli"),
 }
@@ -36,10 +55,24 @@ LAYERS = {
 SIDEWAYS = {
     "files": {"errors"},
     "transcript": {"steps"},
+    "keys": {"windows"},
+    "merge": {"windows"},
     "messages": {"windows"},
+    "proposals": {"windows"},
+    "replay": {"evaluate", "windows"},
+    "schema": {"keys"},
+    "events": {"ledger"},
+    "grants": {"ledger"},
     "ledger": {"database"},
+    "people": {"ledger", "paths"},
+    "plan": {"paths"},
     "policy": {"rules"},
     "reconcile": {"ledger"},
+    "granting": {"verdicts"},
+    "pipeline": {"verdicts"},
+    "hook": {"typed"},
+    "doctor": {"status"},
+    "explain": {"status"},
     "export": {"status"},
     "render": {"report", "status"},
     "__main__": {"cli"},
@@ -147,6 +180,7 @@ HOT_BUDGET = frozenset(
         "pipeline",
     }
     | {"policy", "pricing", "reconcile", "sensor", "steps", "transcript", "windows"}
+    | {"events", "grants", "merge", "people", "plan", "verdicts"}
 )
 HOT_LIBRARY = frozenset(
     {"binascii", "collections", "contextlib", "copyreg", "datetime", "enum", "functools", "json"}

@@ -8,8 +8,10 @@ import typer
 
 from budget import __version__
 from budget.cli import (
+    allow,
     check,
     doctor,
+    explain,
     export,
     import_,
     init,
@@ -17,6 +19,7 @@ from budget.cli import (
     prices,
     reconcile,
     report,
+    simulate,
     statusline,
 )
 from budget.cli import status as status_command
@@ -39,7 +42,10 @@ app.command("import")(import_.import_)
 app.command("export")(export.export)
 app.command("reconcile")(reconcile.reconcile)
 app.command("prices")(prices.prices)
+app.command("allow")(allow.allow)
 app.command("check")(check.check)
+app.command("explain")(explain.explain)
+app.command("simulate")(simulate.simulate)
 app.command("doctor")(doctor.doctor)
 app.command("statusline")(statusline.statusline)
 
