@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     "words": ("", "errors", "files", "model"),
     "pure": (
+        "advice",
+        "advice_words",
         "evaluate",
         "messages",
         "pricing",
@@ -45,6 +47,8 @@ SIDEWAYS = {
     "files": {"errors"},
     "transcript": {"steps"},
     "projection": {"pricing"},
+    "advice": {"pricing", "projection"},
+    "advice_words": {"advice", "messages", "windows"},
     "messages": {"windows"},
     "ledger": {"database"},
     "policy": {"rules"},
