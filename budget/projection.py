@@ -33,6 +33,7 @@ IMAGE_TOKENS = 1_600
 OVERHEAD_TOKENS = 60
 # A prompt that is smaller than any of the client's own does not follow the context either.
 _SMALLEST_PROMPT = 8_000
+# What a step that writes a small file answers with; room for it is kept in a real context.
 LONG_OUTPUT_TOKENS = 2_000
 
 # The client's first request without any history, in characters of JSON: 28,946 of system prompt,
@@ -125,9 +126,9 @@ def _projection(
 
 def _with(step: Step, usage: Usage) -> Step:
     """The step with another usage; what was said of the old one in other ways goes."""
-    return (
-        step if usage == step.usage else step._replace(usage=usage, parts=(), stated_picousd=None)
-    )
+    if usage == step.usage:
+        return step
+    return step._replace(usage=usage, parts=(), stated_picousd=None)
 
 
 def first_step(
