@@ -18,11 +18,14 @@ LAYERS = {
     "words": ("", "errors", "files", "model"),
     "pure": (
         *(
+            "advice",
+            "advice_words",
             "evaluate",
             "keys",
             "merge",
             "messages",
             "pricing",
+            "projection",
             "proposals",
             "replay",
             "schema",
@@ -55,9 +58,12 @@ LAYERS = {
 SIDEWAYS = {
     "files": {"errors"},
     "transcript": {"steps"},
+    "advice": {"pricing", "projection"},
+    "advice_words": {"advice", "messages", "windows"},
     "keys": {"windows"},
     "merge": {"windows"},
     "messages": {"windows"},
+    "projection": {"pricing"},
     "proposals": {"windows"},
     "replay": {"evaluate", "windows"},
     "schema": {"keys"},
