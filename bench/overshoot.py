@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from budget import projection
 from budget.ledger import Ledger
-from budget.model import Step, Usage
+from budget.model import Step, Usage, fits
 from budget.pricing import load_table
 
 TABLE = load_table()
@@ -196,7 +196,7 @@ def play(made: Session, limit: int, how: str) -> Outcome:
             continue
         if how == "before":
             expected = expect(made, number, k, at_ms)
-            if projection.fits(spent, sum(held.values()), expected, limit):
+            if fits(spent, sum(held.values()), expected, limit):
                 held[number] = expected
                 estimates.append((expected, steps[k].cost))
         else:

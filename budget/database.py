@@ -101,6 +101,14 @@ CREATE TABLE grants (
   person TEXT NOT NULL, reason TEXT NOT NULL
 );
 
+-- What running agents hold for their next steps (see `reservations.py`).
+CREATE TABLE reservations (
+  session_id TEXT NOT NULL, agent_id TEXT NOT NULL, user TEXT NOT NULL,
+  who TEXT NOT NULL, spend TEXT NOT NULL, -- JSON
+  until_ms INTEGER NOT NULL,
+  PRIMARY KEY (session_id, agent_id)
+) WITHOUT ROWID;
+
 -- What happened: stops, warnings, grants, and what should not have happened. `facts` is JSON.
 CREATE TABLE events (
   seq INTEGER PRIMARY KEY,
@@ -182,7 +190,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; one writer at a time."""
+        """All or nothing; one writer at a time. Within one it is a part of it."""
+        if self._connection.in_transaction:
+            yield
+            return
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:

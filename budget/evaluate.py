@@ -4,9 +4,12 @@ from typing import NamedTuple
 
 from budget.model import Budget, Spend, Verdict
 
+NOT_KNOWN = "?"
+"""In `Who`: matched by no filter but `*`."""
+
 
 class Who(NamedTuple):
-    """Whose next step it is: what filters of budgets are matched against. Empty: not known."""
+    """Whose step it is: what filters of budgets are matched against. Empty: matched by any."""
 
     agent: str = ""
     model: str = ""
@@ -22,8 +25,8 @@ class Decision(NamedTuple):
 
     @property
     def blocking(self) -> tuple[Verdict, ...]:
-        """Budgets that are used up and stop the work."""
-        return tuple(v for v in self.verdicts if v.exceeded and v.budget.on_exceed != "advise")
+        """Budgets that let no further step be made: used up, or the next step does not fit."""
+        return tuple(v for v in self.verdicts if v.stops)
 
     @property
     def advising(self) -> tuple[Verdict, ...]:
@@ -34,10 +37,6 @@ class Decision(NamedTuple):
     def warned(self) -> tuple[Verdict, ...]:
         """Budgets that are not used up, past one of their marks."""
         return tuple(v for v in self.verdicts if v.state == "warned")
-
-    def concerning(self, who: Who) -> "Decision":
-        """Without the budgets that count the steps of others only."""
-        return self._replace(verdicts=tuple(v for v in self.verdicts if concerns(v.budget, who)))
 
 
 def concerns(budget: Budget, who: Who) -> bool:

@@ -26,6 +26,9 @@ class Explained(NamedTuple):
     """Whether it stopped the work then, or this is how it stood."""
     spent: int
     granted: int
+    reserved: int
+    expected: int
+    """What the step that was not made was expected to use; 0 when the budget was used up."""
     window: Window
     steps: int
     """How many steps led to it."""
@@ -36,6 +39,12 @@ class Explained(NamedTuple):
     @property
     def limit(self) -> int:
         return self.budget.limit + self.granted
+
+    @property
+    def needed(self) -> int:
+        """How much more would have let it through."""
+        beyond = self.spent + self.reserved + self.expected - self.limit
+        return max(0, beyond, int(self.spent >= self.limit))
 
 
 def last_stop(ledger: Ledger, env: paths.Env, until_ms: int = _FAR_MS) -> list[Explained]:
@@ -71,7 +80,8 @@ def _of_event(
     at = Window(start_ms, end_ms, session_id)
     found = _history(budget, at, stop.at_ms, ledger, env, stop.facts.get("person", ""))
     told = _explained(budget, at, stop.at_ms, stop.session_id, stop.agent_id, True, found)
-    return told._replace(spent=facts["spent"], granted=facts["granted"])
+    numbers = {key: facts[key] for key in ("spent", "granted", "reserved", "expected")}
+    return told._replace(**numbers)
 
 
 def _explained(
@@ -93,7 +103,7 @@ def _explained(
     weight = budget.unit if budget.unit != "context_tokens" else "tokens"
     steps = sorted(steps, key=lambda each: _weight(each[1], weight), reverse=True)
     return Explained(
-        *(budget, at_ms, session_id, agent_id, stopped, amount, 0, at),
+        *(budget, at_ms, session_id, agent_id, stopped, amount, 0, 0, 0, at),
         *(len(steps), steps[:_TOP], unattributed),
     )
 
@@ -178,7 +188,9 @@ def facts(each: Explained) -> dict[str, Any]:
             }
             for step, spend in each.dearest
         ],
-        "needed": amount(max(0, each.spent - each.limit)),
+        "reserved": amount(each.reserved),
+        "expected": amount(each.expected),
+        "needed": amount(each.needed),
     }
 
 

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 from budget import events, grants, messages, paths, pipeline
 from budget.errors import BudgetError, InputError
-from budget.evaluate import Decision, Who
+from budget.evaluate import Decision, Who, concerns
 from budget.ledger import Ledger
 from budget.model import AGENT_TOOLS, Policy
 from budget.policy import NO_POLICY
-from budget.transcript import model_was_switched
+from budget.projection import bytes_of_results
 from budget.verdicts import consent, window_name
 
 _LARGEST_INPUT = 256 * 1024 * 1024
@@ -42,6 +42,9 @@ class Event(NamedTuple):
     source: str
     started_agent: str
     """The type of the agent that a tool call would start."""
+    tool_use_id: str
+    added_bytes: int | None
+    """What joins the context before the next step; None where nothing does."""
     project: paths.Project
     person: str
 
@@ -159,9 +162,18 @@ def _event(payload: Any, env: paths.Env, context: dict[str, Any]) -> Event:
         tool_use_ids=tuple(each for each in ids if isinstance(each, str)),
         source=text("source"),
         started_agent=started if isinstance(started, str) else "",
+        tool_use_id=text("tool_use_id"),
+        added_bytes=_added_bytes(name, payload),
         project=project,
         person=paths.person(env, project),
     )
+
+
+def _added_bytes(name: str, payload: Mapping[str, Any]) -> int | None:
+    if name == "PostToolBatch":
+        return bytes_of_results(payload.get("tool_calls"))
+    prompt = payload.get("prompt")
+    return len(prompt.encode("utf-8", "replace")) if isinstance(prompt, str) else None
 
 
 def _is_last(event: Event) -> bool:
@@ -181,6 +193,22 @@ def _moment(event: Event, env: paths.Env, now_ms: int) -> pipeline.Moment:
         now_ms=now_ms,
         read_for_s=0.5 if _is_last(event) else 5.0,
         user=event.person,
+        next_is=_next(event),
+        agent=event.agent_type or ("" if event.agent_id else "main"),
+        starts=event.started_agent or "general-purpose",
+        call_id=event.tool_use_id,
+        added_bytes=event.added_bytes,
+    )
+
+
+def _next(event: Event) -> str:
+    """What comes after an event (see `pipeline.Moment`)."""
+    if event.name == "PreToolUse":
+        return "agent" if event.tool_name in AGENT_TOOLS else ""
+    if event.name == "SessionStart":
+        return "" if event.source == "compact" else "session"
+    return {"PostToolBatch": "step", "UserPromptSubmit": "prompt", "SessionEnd": "nothing"}.get(
+        event.name, ""
     )
 
 
@@ -213,15 +241,15 @@ def _prompt(setting: Setting, decision: Decision) -> Answer:
     prompt = setting.event.prompt.lstrip()
     if prompt.startswith("/budget:"):
         return _typed(setting, decision, prompt)
-    concerned = _concerning(setting, decision)
-    asking = [each for each in concerned.blocking if each.budget.on_exceed == "ask"]
-    if asking and len(asking) == len(concerned.blocking) and _is_typed(setting):
+    blocking = decision.blocking
+    asking = [each for each in blocking if each.budget.on_exceed == "ask"]
+    if asking and len(asking) == len(blocking) and _is_typed(setting):
         with setting.ledger.transaction():
             again = [consent(setting.ledger, each, setting.now_ms) for each in asking]
         return {"systemMessage": messages.goes_on(again)}
-    if concerned.blocking:
-        reason = messages.prompt_blocked(concerned.blocking, setting.policy, setting.now_ms)
-        _record_stop(setting, concerned)
+    if blocking:
+        reason = messages.prompt_blocked(blocking, setting.policy, setting.now_ms)
+        _record_stop(setting, decision)
         return {"decision": "block", "reason": reason, **_shown_headless(reason, setting.env)}
     return _warnings(setting, decision, to_model=True)
 
@@ -243,21 +271,6 @@ def _is_typed(setting: Setting) -> bool:
     return setting.env.get("CLAUDE_CODE_ENTRYPOINT") == "cli" and not notification
 
 
-def _concerning(setting: Setting, decision: Decision) -> Decision:
-    """Without the budgets that count only the steps of others than who is at work here."""
-    if not any(each.budget.filtered for each in decision.blocking):
-        return decision
-    event = setting.event
-    last = setting.ledger.last_step(event.session_id, event.agent_id)
-    model = last.model if last else ""
-    if event.name == "UserPromptSubmit" and model_was_switched(event.transcript):
-        # Which model comes next is not known before its first step.
-        others = [each for each in decision.verdicts if not each.budget.models]
-        decision = decision._replace(verdicts=tuple(others))
-    agent = event.agent_type or (last.agent if last else "") or "main"
-    return decision.concerning(Who(agent, model, last.branch if last else ""))
-
-
 def _record_stop(setting: Setting, decision: Decision) -> None:
     """Keeps why the work was stopped, for `budget explain`."""
     event = setting.event
@@ -270,6 +283,8 @@ def _record_stop(setting: Setting, decision: Decision) -> None:
                 "source": each.budget.source._asdict(),
                 "spent": each.spent,
                 "granted": each.granted,
+                "reserved": each.reserved,
+                "expected": each.expected,
                 "window": [each.window.start_ms, each.window.end_ms, each.window.session_id],
             }
             for each in decision.blocking
@@ -289,15 +304,12 @@ def _agent_tool(setting: Setting, decision: Decision) -> Answer:
     """Deny alone would let the model ask again; continue alone would let the agent start."""
     if not decision.blocking or setting.event.tool_name not in AGENT_TOOLS:
         return {}
-    started = decision.concerning(Who(agent=setting.event.started_agent))
-    own = _concerning(setting, decision)
-    blocking = own.blocking or started.blocking
-    if not blocking:
-        return {}
-    stop = messages.stop(blocking, setting.policy, setting.now_ms)
-    _record_stop(setting, own if own.blocking else started)
+    stop = messages.stop(decision.blocking, setting.policy, setting.now_ms)
+    _record_stop(setting, decision)
     # Where only that kind of agent is out of money, the work of this one goes on without it.
-    halt = _halt(stop, setting.env) if own.blocking else {}
+    by = Who(setting.event.agent_type or "main")
+    own = any(concerns(each.budget, by) for each in decision.blocking)
+    halt = _halt(stop, setting.env) if own else {}
     return {
         **halt,
         "hookSpecificOutput": {
@@ -309,10 +321,9 @@ def _agent_tool(setting: Setting, decision: Decision) -> Answer:
 
 
 def _after_step(setting: Setting, decision: Decision) -> Answer:
-    concerned = _concerning(setting, decision)
-    if concerned.blocking:
-        stop = messages.stop(concerned.blocking, setting.policy, setting.now_ms)
-        _record_stop(setting, concerned)
+    if decision.blocking:
+        stop = messages.stop(decision.blocking, setting.policy, setting.now_ms)
+        _record_stop(setting, decision)
         return _halt(stop, setting.env)
     return _warnings(setting, decision, to_model=True)
 

@@ -251,7 +251,10 @@ BUDGET_KEYS: dict[str, Key] = {
         '`"block"`',
     ),
     "stop": Key(
-        *_choice("after"), '`"after"`: after the step that used the budget up', '`"after"`'
+        *_choice("before", "after"),
+        '`"before"`: before the step that would pass the limit, as it is expected; `"after"`: after'
+        " the step that did",
+        '`"before"`',
     ),
     "models": Key(*_texts(_PATTERNS), "count only steps of these models, patterns as in a shell"),
     "agents": Key(

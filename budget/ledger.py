@@ -281,23 +281,53 @@ class Ledger(Database):
             session_id,
         )
         at_ms, tokens = rows[0] if rows else (0, 0)
-        later = self.rows(
+        later = self.compacted_to(session_id, at_ms)
+        return int(tokens) if later is None else later
+
+    def compacted_to(self, session_id: str, since_ms: int) -> int | None:
+        """What the last compaction after a time left of a session's context, in tokens."""
+        rows = self.rows(
             "SELECT after_tokens FROM compactions WHERE session_id = ? AND at_ms > ?"
             " ORDER BY at_ms DESC LIMIT 1",
             session_id,
-            at_ms,
+            since_ms,
         )
-        return int(later[0][0] if later else tokens)
+        return int(rows[0][0]) if rows else None
 
-    def last_step(self, session_id: str, agent_id: str) -> Step | None:
-        """The last step of one agent; of the main thread for an empty id."""
+    def base_tokens(self, session_id: str) -> int:
+        """The smallest prompt of a session's main thread: about what a new session begins with."""
+        least = self.row(
+            "SELECT min(input_tokens + cache_read_tokens + cache_write_5m_tokens"
+            " + cache_write_1h_tokens) FROM entries WHERE session_id = ? AND agent_id = ''"
+            " AND responses = 1",
+            session_id,
+        )[0]
+        return int(least or 0)
+
+    def recent_steps(self, session_id: str, agent_id: str, count: int) -> list[Step]:
+        """The last steps of one agent, in their order; of the main thread for an empty id."""
         rows = self.rows(
             f"SELECT {_COLUMNS} FROM entries WHERE session_id = ? AND agent_id = ?"
-            " AND responses = 1 ORDER BY at_ms DESC, seq DESC LIMIT 1",
+            " AND responses = 1 ORDER BY at_ms DESC, seq DESC LIMIT ?",
             session_id,
             agent_id,
+            count,
         )
-        return _entry(rows[0])[0] if rows else None
+        return [_entry(row)[0] for row in reversed(rows)]
+
+    def first_steps(self, agent: str, count: int) -> list[Step]:
+        """First steps of the last agents of a type (empty: any but `main`) among recent entries."""
+        rows = self.rows(
+            f"SELECT {_COLUMNS} FROM entries WHERE seq IN (SELECT min(seq) FROM"
+            " (SELECT seq, session_id, agent_id, agent, responses FROM entries"
+            " ORDER BY seq DESC LIMIT 2000) WHERE responses = 1"
+            " AND (agent = ? OR (? = '' AND agent_id != ''))"
+            " GROUP BY session_id, agent_id ORDER BY 1 DESC LIMIT ?)",
+            agent,
+            agent,
+            count,
+        )
+        return [_entry(row)[0] for row in rows]
 
     # -- what another ledger takes over ----------------------------------------------------------
 

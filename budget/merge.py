@@ -96,7 +96,7 @@ def _rows(settings: list[tuple[Layer, dict[str, Any]]], person: str) -> list[Row
                     "source": source,
                     **clock,
                     "scope": table.get("scope", "project"),
-                    "stop": table.get("stop", "after"),
+                    "stop": table.get("stop", "before"),
                     **{kind: table.get(kind, ()) for kind in _FILTERS},
                 }
                 for unit in UNITS

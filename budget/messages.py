@@ -169,9 +169,8 @@ def _stop(verdict: Verdict, policy: Policy, now_ms: int) -> str:
     budget = verdict.budget
     source = budget.source
     key = f"{source.key}.{budget.unit}"
-    numbers = f"{spent_of(verdict)}{over(budget)} ({percent(verdict)})"
     lines = [
-        f'Budget "{budget.name}" is used up: {numbers}.',
+        _what_stopped(verdict),
         f"Set in: {source.shown}, {key} ({source.layer} config).",
         f"Resets: {resets(verdict, policy, now_ms)}.",
         f"Now:    {_way_out(verdict, policy)}",
@@ -182,6 +181,27 @@ def _stop(verdict: Verdict, policy: Policy, now_ms: int) -> str:
     if verdict.note:
         lines.append(f"Note:   {verdict.note}.")
     return "\n".join(lines)
+
+
+def _what_stopped(verdict: Verdict) -> str:
+    budget = verdict.budget
+    numbers = f"{spent_of(verdict)}{over(budget)} ({percent(verdict)})"
+    if verdict.exceeded:
+        return f'Budget "{budget.name}" is used up: {numbers}.'
+    expected = _amount_words(verdict.expected, budget)
+    if verdict.expected > verdict.limit:
+        return (
+            f'Budget "{budget.name}" is smaller than one step: {numbers} is spent, and the next'
+            f" step is expected to take up to {expected}."
+        )
+    text = (
+        f'Budget "{budget.name}" would be passed by the next step: {numbers} is spent, and the'
+        f" step is expected to take up to {expected}"
+    )
+    if verdict.reserved:
+        held = _amount_words(verdict.reserved, budget)
+        text += f", beside {held} that is held for other steps under way"
+    return f"{text}."
 
 
 def _way_out(verdict: Verdict, policy: Policy) -> str:
@@ -223,7 +243,8 @@ def _word(name: str) -> str:
 def _suggested(verdict: Verdict, policy: Policy) -> str:
     """An amount that goes a bit further: past what is spent by a fifth of the limit."""
     budget = verdict.budget
-    more = max(0, verdict.spent - verdict.limit) + max(1, budget.limit // 5)
+    beyond = verdict.spent + verdict.reserved + verdict.expected - verdict.limit
+    more = max(0, beyond) + max(1, budget.limit // 5)
     if budget.unit != "usd":
         return str(more)
     if policy.max_grant:

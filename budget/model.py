@@ -233,7 +233,7 @@ class Budget(NamedTuple):
     week_starts: str = "monday"
     scope: str = "project"
     """`project`, `user` (all projects of the person on this machine) or `team`."""
-    stop: str = "after"
+    stop: str = "before"
     models: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     branches: tuple[str, ...] = ()
@@ -266,6 +266,11 @@ class Policy(NamedTuple):
     """What the configs loosened since the session began: it waits for the next session."""
 
 
+def fits(spent: int, reserved: int, expected: int, limit: int) -> bool:
+    """Whether a step may be made: `reserved` is what the other running agents hold."""
+    return spent < limit and spent + reserved + expected <= limit
+
+
 class Verdict(NamedTuple):
     """How one budget stands."""
 
@@ -279,6 +284,12 @@ class Verdict(NamedTuple):
     """What the person should know of the figure: how old it is, what it leaves out."""
     known: bool = True
     """Whether the figure is fresh enough to act on."""
+    reserved: int = 0
+    """What running agents hold for their next steps; at a step, the others'."""
+    expected: int = 0
+    """What the step that is to be made next is expected to use; 0 when that does not matter."""
+    concerned: bool = True
+    """Whether it counts the steps of the agent at work."""
 
     @property
     def limit(self) -> int:
@@ -290,8 +301,21 @@ class Verdict(NamedTuple):
         return self.known and self.spent >= self.limit
 
     @property
+    def fits(self) -> bool:
+        """Whether the step that is to be made next fits into what is left."""
+        return not self.expected or fits(self.spent, self.reserved, self.expected, self.limit)
+
+    @property
+    def stops(self) -> bool:
+        """Whether the agent at work may make no further step."""
+        if self.budget.on_exceed == "advise" or not self.concerned or not self.known:
+            return False
+        return self.exceeded or not self.fits
+
+    @property
     def left(self) -> int:
-        return max(0, self.limit - self.spent)
+        """What is neither spent nor held for steps under way."""
+        return max(0, self.limit - self.spent - self.reserved)
 
     @property
     def fraction(self) -> float:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from budget import paths
 from budget.errors import LedgerError
 from budget.ledger import Ledger
+from budget.reservations import replaced_by
 
 _SOME = 2_000
 """Entries that are taken over in one transaction."""
@@ -31,9 +32,14 @@ def people_ledger(
     """
     ledger = Ledger(paths.people_ledger_file(env), wait_s)
     try:
-        yield ledger, tuple(_bring_up(ledger, env, own, time.monotonic() + for_s))
+        yield ledger, bring_up(ledger, env, own, for_s)
     finally:
         ledger.close()
+
+
+def bring_up(people: Ledger, env: paths.Env, own: Ledger | None, for_s: float) -> tuple[str, ...]:
+    """Takes over what changed since; says what could not be."""
+    return tuple(_bring_up(people, env, own, time.monotonic() + for_s))
 
 
 def _bring_up(people: Ledger, env: paths.Env, own: Ledger | None, until: float) -> Iterator[str]:
@@ -75,6 +81,7 @@ def _take_over(people: Ledger, other: Ledger, stamp: str, until: float) -> None:
         done = len(entries) < _SOME
         with people.transaction():
             people.absorb(entries)
+            replaced_by(people, [step for step, _ in entries])
             for number, session_id, quarter, user, picousd in amounts:
                 _set_unattributed(people, session_id, quarter, user, picousd)
                 unattributed_seq = number

@@ -11,14 +11,16 @@ from typing import NamedTuple
 
 from budget import paths, reconcile, sensor
 from budget.errors import InputError, LedgerError
-from budget.evaluate import Decision
+from budget.evaluate import NOT_KNOWN, Decision, Who
 from budget.ledger import Ledger
 from budget.merge import Layer
 from budget.model import Budget, Policy, Window
+from budget.outlook import first_step, next_step
 from budget.policy import load_policy
 from budget.pricing import Table, corrected, newest_table
-from budget.transcript import Batch, Cursor, Place, changed, places, read
-from budget.verdicts import budget_window, judge
+from budget.reservations import STARTING, drop_session, replaced_by
+from budget.transcript import Batch, Cursor, Place, changed, model_was_switched, places, read
+from budget.verdicts import Actor, budget_window, decide, judge
 
 # How long a hook waits for the lines of the step it was called for (see `_await_step`).
 LATE_LINES_S = 0.25
@@ -46,6 +48,17 @@ class Moment(NamedTuple):
     read_for_s: float
     """Reading stops after this long; the next event goes on from there."""
     user: str = ""
+    next_is: str = ""
+    """What comes after the event: another `step` of the agent, the first step of a `prompt`, an
+    `agent` that is to be started, a `session` that begins, or `nothing` (it ended). Empty: no
+    step."""
+    agent: str = ""
+    """The type of the agent, as far as the event tells; `main` for the main thread."""
+    starts: str = ""
+    """The type of the agent that is to be started, by the tool call `call_id`."""
+    call_id: str = ""
+    added_bytes: int | None = None
+    """What joins the context before the next step: tool results, or a prompt."""
 
 
 class Reading(NamedTuple):
@@ -56,6 +69,8 @@ class Reading(NamedTuple):
     """Time ran out before the end of the transcripts."""
     nothing_to_read: bool = False
     """Steps were made, and neither a transcript nor the client's own total tells of any."""
+    late: bool = False
+    """The step that was just made is neither in a transcript nor in the client's own total."""
     unreadable: tuple[str, ...] = ()
 
 
@@ -99,16 +114,46 @@ def policy_seen(env: paths.Env, project: paths.Project, session_id: str = "") ->
 def step(
     moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env
 ) -> tuple[Decision, Reading]:
-    """Books what is new, then judges."""
+    """Books what is new, then judges, and holds the step that may be made next."""
     reading = book(moment, ledger, policy, env)
-    return judge_now(moment, ledger, policy, env), reading
+    if not policy.budgets:
+        return Decision(()), reading
+    actor = _actor(moment, ledger, price_table(policy, env), reading)
+    with ledger.transaction():
+        if moment.next_is in ("session", "nothing"):
+            drop_session(ledger, moment.session_id, moment.now_ms)
+    decision = decide(
+        *(policy, ledger, env, moment.session_id, moment.now_ms, moment.user),
+        *(moment.read_for_s, actor),
+    )
+    return decision, reading
 
 
 def judge_now(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Decision:
-    """How every budget stands at an event."""
+    """How every budget stands at an event, where nothing could be booked."""
     return judge(
         policy, ledger, env, moment.session_id, moment.now_ms, moment.user, moment.read_for_s
     )
+
+
+def _actor(moment: Moment, ledger: Ledger, table: Table, reading: Reading) -> Actor:
+    """Who is at work at an event, and which step comes next."""
+    session_id, agent_id, now_ms = moment.session_id, moment.agent_id, moment.now_ms
+    if moment.next_is == "agent":
+        by = next_step(ledger, table, session_id, agent_id, moment.agent, None, now_ms)
+        upcoming = first_step(ledger, table, session_id, agent_id, moment.starts, now_ms)
+        key = STARTING + moment.call_id
+        return Actor(key, False, by.who, upcoming, key)
+    if moment.next_is not in ("step", "prompt"):
+        return Actor(agent_id, False, Who(moment.agent), None, None)
+    added = moment.added_bytes
+    upcoming = next_step(ledger, table, session_id, agent_id, moment.agent, added, now_ms)
+    who = upcoming.who
+    if moment.next_is == "prompt" and model_was_switched(moment.transcript):
+        # Which model comes next is not known before its first step.
+        who = who._replace(model=NOT_KNOWN)
+        upcoming = upcoming._replace(who=who)
+    return Actor(agent_id, reading.late, who, upcoming, agent_id)
 
 
 def price_table(policy: Policy, env: paths.Env) -> Table:
@@ -134,6 +179,7 @@ def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Read
         booking.read_backlog(policy)
     reading = booking.reading()
     if moment.tool_use_ids and not reports and booking.step_missing():
+        reading = reading._replace(late=True)
         of_session = Window(0, None, session_id=moment.session_id)
         reading = reading._replace(nothing_to_read=not ledger.spend(of_session).steps)
     return reading
@@ -215,6 +261,7 @@ class _Booking:
     def flush_into_open_transaction(self) -> None:
         for place, batch in self._pending:
             self._ledger.book(batch.steps, self._table)
+            replaced_by(self._ledger, batch.steps)
             self._ledger.move_cursor(place.path, place.session_id, batch.cursor)
             reconcile.note(self._ledger, batch.client_totals)
             self._ledger.note_compactions(batch.compactions)

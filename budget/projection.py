@@ -45,7 +45,6 @@ FIRST_OUTPUT_TOKENS = 500
 
 TTL_5M_MS = 300_000
 TTL_1H_MS = 3_600_000
-HOUR_MS = 3_600_000
 
 
 class Projection(NamedTuple):
@@ -171,11 +170,6 @@ def spend(step: Step, table: Table) -> Spend:
     return counts._replace(picousd=priced.picousd or 0, bound_picousd=priced.bound_picousd)
 
 
-def fits(spent: int, reserved: int, expected: int, limit: int) -> bool:
-    """Whether a step may be made: `reserved` is what the other running agents hold."""
-    return spent < limit and spent + reserved + expected <= limit
-
-
 # -- what joins the context ------------------------------------------------------------------------
 
 
@@ -270,26 +264,3 @@ def high_output(steps: Sequence[Step]) -> int:
         return largest
     least = LONG_OUTPUT_TOKENS if steps[-1].usage.prompt_tokens >= _SMALLEST_PROMPT else 0
     return max(least, largest * 3 // 2 if len(counts) >= 10 else largest * 2)
-
-
-# -- how fast money goes ---------------------------------------------------------------------------
-
-
-def per_hour(picousd: int, over_ms: int) -> int:
-    """Picodollars per hour, of an amount that was spent over some time; 0 over no time."""
-    return picousd * HOUR_MS // over_ms if over_ms > 0 else 0
-
-
-def used_up_in_ms(left: int, rate_per_hour: int) -> int | None:
-    """When a limit is reached at a rate; None: never."""
-    return left * HOUR_MS // rate_per_hour if rate_per_hour > 0 else None
-
-
-def at_this_rate(spent: int, rate_per_hour: int, now_ms: int, end_ms: int) -> int:
-    """What is spent at `end_ms` when the work goes on as in the last minutes."""
-    return spent + rate_per_hour * max(0, end_ms - now_ms) // HOUR_MS
-
-
-def at_this_pace(spent: int, start_ms: int, now_ms: int, end_ms: int) -> int:
-    """What is spent at a window's end when its rest goes like the part that is over, pauses too."""
-    return spent * (end_ms - start_ms) // (now_ms - start_ms) if now_ms > start_ms else spent

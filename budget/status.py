@@ -11,6 +11,10 @@ from budget.model import Policy, Spend, Verdict, Window
 from budget.verdicts import judge
 
 
+_STOPS = 20
+"""How many of the last stops are looked at for budgets that stopped the work."""
+
+
 class ProjectFacts(BaseModel):
     key: str
     root: str
@@ -79,6 +83,7 @@ class Standing:
         self.session: str | None = session or env.get("CLAUDE_CODE_SESSION_ID") or None
         self.grants: list[grants.Grant] = []
         self.incidents: list[events.Event] = []
+        self.stops: list[events.Event] = []
         self.total = Spend()
         self.unpriced_models: list[str] = []
         self.bad_lines = 0
@@ -90,6 +95,7 @@ class Standing:
                 self.bad_lines = ledger.bad_lines()
                 self.grants = grants.active(ledger, now_ms)
                 self.incidents = events.last(ledger, events.NOTABLE, 5)
+                self.stops = events.last(ledger, (events.STOP,), _STOPS)
             self.policy: Policy = pipeline.policy_seen(env, project, self.session or "")
             self.decision = judge(self.policy, ledger, env, self.session or "", now_ms, self.person)
         self.verdicts: tuple[Verdict, ...] = self.decision.verdicts
@@ -97,7 +103,22 @@ class Standing:
 
     @property
     def exceeded(self) -> bool:
-        return any(verdict.exceeded for verdict in self.verdicts)
+        """Whether a budget is used up, or its next step did not fit when it last stopped one."""
+        return any(verdict.exceeded or self.stopped(verdict) for verdict in self.verdicts)
+
+    def stopped(self, verdict: Verdict) -> bool:
+        """Whether a budget has stopped the work in its window, and nothing was granted since."""
+        return any(
+            (each["name"], each["unit"], each["limit"], each["granted"], each["window"][:1])
+            == (
+                *(verdict.budget.name, verdict.budget.unit, verdict.budget.limit),
+                *(verdict.granted, [verdict.window.start_ms]),
+            )
+            and each["window"][2] == verdict.window.session_id
+            and each["spent"] <= verdict.spent
+            for stop in self.stops
+            for each in stop.facts["budgets"]
+        )
 
     def grant_line(self, grant: grants.Grant) -> str:
         budgets = [each for each in self.policy.budgets if each.name == grant.budget]
@@ -118,7 +139,7 @@ class Standing:
                 unattributed_usd=usd6(total.unattributed_picousd),
                 unpriced_steps=total.unpriced_steps,
             ),
-            budgets=[budget_facts(verdict) for verdict in self.verdicts],
+            budgets=[budget_facts(verdict, self.stopped(verdict)) for verdict in self.verdicts],
             unpriced_models=self.unpriced_models,
             damaged_lines=self.bad_lines,
             problems=list(self.problems),
@@ -148,7 +169,7 @@ def budget_facts(verdict: Verdict) -> BudgetFacts:
         unit=budget.unit,
         limit=amount(verdict.limit),
         spent=amount(verdict.spent),
-        reserved=amount(0),
+        reserved=amount(verdict.reserved),
         left=amount(verdict.left),
         fraction=round(verdict.fraction, 4),
         state=verdict.state,

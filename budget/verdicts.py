@@ -1,10 +1,11 @@
 """How every budget stands: each reads what it counts from where that is kept."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 from budget import grants, paths, plan
-from budget.evaluate import Decision, spent
+from budget.evaluate import Decision, Who, concerns, spent
 from budget.ledger import Ledger
 from budget.model import (
     LEVEL_UNITS,
@@ -16,7 +17,9 @@ from budget.model import (
     Verdict,
     Window,
 )
-from budget.people import people_ledger
+from budget.outlook import Upcoming
+from budget.people import bring_up, people_ledger
+from budget.reservations import LAPSES_MS, Reservation, drop, held, hold
 from budget.windows import rolling_ms, window, zone
 
 TEAM_NOTE = (
@@ -41,6 +44,66 @@ def judge(
     with _people(policy, env, ledger, for_s) as (people, problems):
         books = _Books(ledger, people, env, session_id, now_ms, person)
         return Decision(tuple(map(books.verdict, policy.budgets)), problems)
+
+
+class Actor(NamedTuple):
+    """The agent at work: whose step was just booked, or comes next."""
+
+    agent_id: str
+    """What it holds is not what others hold."""
+    unbooked: bool
+    """Its last step is not booked yet: what was held for that is as good as spent."""
+    who: Who
+    upcoming: Upcoming | None
+    """The step it is about to make; None: none."""
+    keeps: str | None
+    """The agent id under which that step is held while it is made; None: it is not held."""
+
+
+def decide(
+    policy: Policy,
+    ledger: Ledger,
+    env: paths.Env,
+    session_id: str,
+    now_ms: int,
+    person: str,
+    for_s: float,
+    actor: Actor,
+) -> Decision:
+    """Judges for the agent at work, and holds its next step where that may be made.
+
+    One at a time: what another agent reads, it reads with this reservation. Raises `LedgerError`.
+    """
+    with _people(policy, env, ledger, for_s) as (people, problems), _locked(ledger, people):
+        if people:
+            bring_up(people, env, ledger, for_s)  # what others booked meanwhile
+        books = _Books(ledger, people, env, session_id, now_ms, person, actor)
+        decision = Decision(tuple(map(books.verdict, policy.budgets)), problems)
+        step = actor.upcoming
+        if not actor.unbooked:
+            _on_both(ledger, people, lambda each: drop(each, session_id, actor.agent_id))
+        if step and actor.keeps is not None and not decision.blocking:
+            until_ms = now_ms + LAPSES_MS
+            spend = step.spend.plus(books.unbooked())
+            kept = Reservation(session_id, actor.keeps, person, step.who, spend, until_ms)
+            _on_both(ledger, people, lambda each: hold(each, kept))
+        return decision
+
+
+def _on_both(ledger: Ledger, people: Ledger | None, do: Callable[[Ledger], None]) -> None:
+    do(ledger)
+    if people:
+        do(people)
+
+
+@contextmanager
+def _locked(ledger: Ledger, people: Ledger | None) -> Iterator[None]:
+    with ExitStack() as stack:
+        # Always in this order, so that no two wait for each other.
+        for each in (ledger, people):
+            if each:
+                stack.enter_context(each.transaction())
+        yield
 
 
 def budget_window(budget: Budget, session_id: str, now_ms: int) -> Window:
@@ -81,8 +144,11 @@ class _Books:
         session_id: str,
         now_ms: int,
         person: str,
+        actor: Actor | None = None,
     ) -> None:
         self._own, self._people = own, people
+        self._actor = actor
+        self._held = {each: held(each, now_ms) for each in (own, people) if each}
         self._env, self._session_id = env, session_id
         self._now_ms, self._person = now_ms, person
         self._spends: dict[tuple[object, ...], Spend] = {}
@@ -90,6 +156,48 @@ class _Books:
         self._readings: dict[str, plan.Reading] | None = None
 
     def verdict(self, budget: Budget) -> Verdict:
+        """How a budget stands, with what is held and what the agent at work is about to use."""
+        verdict = self._standing(budget)
+        verdict = verdict._replace(reserved=self._reserved(budget))
+        if self._actor is None:
+            return verdict
+        upcoming = self._actor.upcoming
+        concerned = concerns(budget, self._actor.who)
+        expected = 0
+        if upcoming and concerns(budget, upcoming.who):
+            concerned = True
+            if budget.stop == "before" and upcoming.known:
+                expected = _used(budget, upcoming.spend)
+        return verdict._replace(concerned=concerned, expected=expected)
+
+    def _reserved(self, budget: Budget) -> int:
+        ledger = self._people if counts_people(budget) else self._own
+        if ledger is None or budget.unit in LEVEL_UNITS:
+            return 0
+        return sum(
+            _used(budget, each.spend)
+            for each in self._held[ledger]
+            if not self._is_own(each)
+            and concerns(budget, each.who)
+            and (budget.per != "session" or each.session_id == self._session_id)
+            and (budget.scope != "user" or each.user == self._person)
+        )
+
+    def _is_own(self, each: Reservation) -> bool:
+        """Whether it was for the step that is booked now."""
+        actor = self._actor
+        own = actor is not None and each[:2] == (self._session_id, actor.agent_id)
+        return own and actor is not None and not actor.unbooked
+
+    def unbooked(self) -> Spend:
+        """What the agent at work holds for a step that is not booked yet."""
+        if self._actor is None or self._own is None or not self._actor.unbooked:
+            return Spend()
+        own = (self._session_id, self._actor.agent_id)
+        spends = [each.spend for each in self._held[self._own] if each[:2] == own]
+        return spends[0] if spends else Spend()
+
+    def _standing(self, budget: Budget) -> Verdict:
         at = budget_window(budget, self._session_id, self._now_ms)
         if budget.unit in PERCENT_UNITS:
             return self._of_plan(budget, at)
@@ -142,6 +250,13 @@ class _Books:
         return Verdict(budget, at, reading.percent, granted, note, known=not stale)
 
 
+def _used(budget: Budget, spend: Spend) -> int:
+    """What a step would use of a budget; nothing of a level that no step adds to."""
+    if budget.unit == "context_tokens":
+        return 0
+    return 0 if budget.unit in PERCENT_UNITS else spent(budget, spend)
+
+
 # -- on_exceed = "ask" -----------------------------------------------------------------------------
 
 
@@ -162,6 +277,7 @@ def consent(ledger: Ledger, verdict: Verdict, now_ms: int) -> Verdict:
     budget = verdict.budget
     name = window_name(budget, verdict.window, now_ms)
     before = consented(ledger, budget, name)
-    beyond = verdict.spent - verdict.limit + max(1, budget.limit // 10)
+    needed = verdict.spent + verdict.reserved + verdict.expected - verdict.limit
+    beyond = max(0, needed) + max(1, budget.limit // 10)
     ledger.set_fact(_consent_key(budget, name), str(before + beyond))
     return verdict._replace(granted=verdict.granted + beyond)

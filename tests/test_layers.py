@@ -20,6 +20,7 @@ LAYERS = {
         *(
             "advice",
             "advice_words",
+            "burn",
             "evaluate",
             "keys",
             "merge",
@@ -36,9 +37,18 @@ LAYERS = {
     ),
     "disk": (
         *("ancestry", "database", "events", "grants", "ledger", "paths", "people", "plan"),
-        *("policy", "reconcile", "rules", "sensor"),
+        *("policy", "reconcile", "reservations", "rules", "sensor"),
     ),
-    "flow": ("bug_report", "environment", "granting", "pipeline", "settings", "sweep", "verdicts"),
+    "flow": (
+        "bug_report",
+        "environment",
+        "granting",
+        "outlook",
+        "pipeline",
+        "settings",
+        "sweep",
+        "verdicts",
+    ),
     "doors": (
         "doctor",
         "explain",
@@ -70,12 +80,14 @@ SIDEWAYS = {
     "events": {"ledger"},
     "grants": {"ledger"},
     "ledger": {"database"},
-    "people": {"ledger", "paths"},
+    "people": {"ledger", "paths", "reservations"},
     "plan": {"paths"},
     "policy": {"rules"},
     "reconcile": {"ledger"},
+    "reservations": {"ledger"},
     "granting": {"verdicts"},
-    "pipeline": {"verdicts"},
+    "pipeline": {"outlook", "verdicts"},
+    "verdicts": {"outlook"},
     "hook": {"typed"},
     "doctor": {"status"},
     "explain": {"status"},
@@ -186,7 +198,17 @@ HOT_BUDGET = frozenset(
         "pipeline",
     }
     | {"policy", "pricing", "reconcile", "sensor", "steps", "transcript", "windows"}
-    | {"events", "grants", "merge", "people", "plan", "verdicts"}
+    | {
+        "events",
+        "grants",
+        "merge",
+        "outlook",
+        "people",
+        "plan",
+        "projection",
+        "reservations",
+        "verdicts",
+    }
 )
 HOT_LIBRARY = frozenset(
     {"binascii", "collections", "contextlib", "copyreg", "datetime", "enum", "functools", "json"}

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budget import projection
+from budget import burn, projection
 from budget.evaluate import spent
-from budget.model import PICO, Budget, Source, Step, Usage
+from budget.model import PICO, Budget, Source, Step, Usage, fits
 from budget.pricing import Table, load_table, price
-from budget.projection import Projection, cost, first_step, fits, next_step
+from budget.projection import Projection, cost, first_step, next_step
 from tests.samples import AT_MS, RATE, ROUND_TABLE, a_step
 
 READ, WRITE_5M, WRITE_1H, IN, OUT = RATE // 10, 2 * RATE, 4 * RATE, RATE, 10 * RATE
@@ -308,19 +308,19 @@ def test_a_larger_context_is_never_expected_to_cost_less(
 
 
 def test_a_rate_is_money_per_hour() -> None:
-    assert projection.per_hour(2 * PICO, 10 * MINUTE_MS) == 12 * PICO
-    assert projection.per_hour(2 * PICO, 0) == 0
+    assert burn.per_hour(2 * PICO, 10 * MINUTE_MS) == 12 * PICO
+    assert burn.per_hour(2 * PICO, 0) == 0
 
 
 def test_a_limit_is_reached_when_its_rest_is_spent_at_the_rate() -> None:
-    assert projection.used_up_in_ms(6 * PICO, 12 * PICO) == 30 * MINUTE_MS
-    assert projection.used_up_in_ms(PICO, 0) is None
+    assert burn.used_up_in_ms(6 * PICO, 12 * PICO) == 30 * MINUTE_MS
+    assert burn.used_up_in_ms(PICO, 0) is None
 
 
 def test_the_end_of_a_window_at_the_rate_of_now_and_at_its_pace_so_far() -> None:
     start, hour = AT_MS, 60 * MINUTE_MS
     now, end = start + 6 * hour, start + 24 * hour
-    assert projection.at_this_rate(3 * PICO, 2 * PICO, now, end) == (3 + 2 * 18) * PICO
-    assert projection.at_this_pace(3 * PICO, start, now, end) == 3 * 4 * PICO
-    assert projection.at_this_rate(3 * PICO, 2 * PICO, end, now) == 3 * PICO
-    assert projection.at_this_pace(3 * PICO, now, now, end) == 3 * PICO
+    assert burn.at_this_rate(3 * PICO, 2 * PICO, now, end) == (3 + 2 * 18) * PICO
+    assert burn.at_this_pace(3 * PICO, start, now, end) == 3 * 4 * PICO
+    assert burn.at_this_rate(3 * PICO, 2 * PICO, end, now) == 3 * PICO
+    assert burn.at_this_pace(3 * PICO, now, now, end) == 3 * PICO

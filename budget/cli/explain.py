@@ -86,6 +86,13 @@ def _show(each: "Explained", policy: "Policy") -> None:
     what = "stopped the work" if each.stopped else "stood like this"
     console.print(f'[bold]Budget "{escape(budget.name)}"[/bold] {what} at {when}.')
     console.print(f"  Spent:   {escape(messages.spent_of(verdict) + messages.over(budget))}")
+    if each.expected:
+        step = messages.amount(each.expected, budget.unit)
+        held = messages.amount(each.reserved, budget.unit)
+        console.print(
+            f"  Next:    the step was expected to take up to {step}"
+            + (f", and {held} was held for others" if each.reserved else "")
+        )
     if each.granted:
         console.print(f"  Granted: {messages.amount(each.granted, budget.unit)} of that limit")
     console.print(
@@ -112,7 +119,7 @@ def _show(each: "Explained", policy: "Policy") -> None:
             escape(step.prompt_id or "-"),
         )
     console.print(table)
-    if verdict.exceeded and each.stopped:
+    if each.stopped:
         console.print(f"  {escape(_let_through(each, policy))}")
 
 
@@ -120,11 +127,10 @@ def _let_through(each: "Explained", policy: "Policy") -> str:
     from budget import messages
 
     budget = each.budget
-    beyond = max(1, each.spent - each.limit + 1)
-    needed = messages.amount(beyond, budget.unit)
-    ways = [f"a limit above {messages.amount(each.spent, budget.unit)}"]
+    needed = messages.amount(each.needed, budget.unit)
+    ways = [f"a limit of {messages.amount(each.limit + each.needed, budget.unit)}"]
     if policy.max_grant != 0:
-        ways.append(f"a grant above {needed} (`budget allow`)")
+        ways.append(f"a grant of {needed} (`budget allow`)")
     if budget.per not in ("session", "total"):
         ways.append("a later time: the next window")
     if budget.per == "session":
