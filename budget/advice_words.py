@@ -1,9 +1,28 @@
 """Advice in words: what happened, the numbers in dollars, one action. Pure."""
 
+from typing import Protocol
+
 from budget.advice import Advice
-from budget.messages import compact_command, money
-from budget.model import PICO, Policy
+from budget.messages import compact_command, duration, money
+from budget.model import PICO, Policy, Verdict
 from budget.windows import local_time, zone
+
+
+class Burn(Protocol):
+    """What is told of how fast money goes (`counsel.Burn`)."""
+
+    @property
+    def per_hour(self) -> int: ...
+    @property
+    def over_ms(self) -> int: ...
+    @property
+    def next_limit(self) -> Verdict | None: ...
+    @property
+    def next_limit_in_ms(self) -> int | None: ...
+    @property
+    def day_end(self) -> int: ...
+    @property
+    def month_end(self) -> int: ...
 
 
 def advice(given: Advice, policy: Policy) -> str:
@@ -47,6 +66,36 @@ def compacted(before_tokens: int, after_tokens: int, saved_picousd: int) -> str:
     if saved_picousd < 0:
         return f"{what}: {about(-saved_picousd)} of its cost has yet to come in."
     return f"{what}: {about(saved_picousd)} saved so far."
+
+
+def nothing(given: Advice, policy: Policy) -> str:
+    """Why there is nothing to advise. For the person who asks."""
+    context = (
+        f"The context holds {given.context_tokens:,} tokens: reading them costs"
+        f" {about(given.read_picousd)} in every step."
+    )
+    if given.reason == "small":
+        return (
+            f"{context} That is below the {policy.advise_context_tokens:,} of [advice]"
+            " context_tokens: nothing to do."
+        )
+    return (
+        f"{context} A compaction would not save {about(policy.advise_min_saving)} within"
+        f" {policy.advise_pays_back_steps} steps: nothing to do."
+    )
+
+
+def burn(burning: Burn) -> str:
+    """How fast money goes, in one line."""
+    minutes = max(1, burning.over_ms // 60_000)
+    if not burning.per_hour:
+        return "Nothing was spent in the last 10 minutes."
+    text = f"{about(burning.per_hour)} an hour over the last {minutes} min"
+    if burning.next_limit is not None and burning.next_limit_in_ms is not None:
+        name = burning.next_limit.budget.name
+        text += f'; "{name}" is used up in {duration(burning.next_limit_in_ms)}'
+    text += f"; today comes to about {about(burning.day_end)}"
+    return f"{text}, this month to about {about(burning.month_end)}."
 
 
 def about(picousd: int) -> str:

@@ -15,6 +15,7 @@ GRANT = "grant"
 GRANT_REFUSED = "grant refused"
 HELD = "held"
 REMADE = "ledger made anew"
+COMPACTION = "compaction ordered"
 NOTABLE = (GRANT_REFUSED, HELD, REMADE)
 """Kinds that a person should hear of."""
 

@@ -11,16 +11,19 @@ import sys
 import time
 from collections.abc import Mapping
 from json import dumps, loads
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from budget import events, grants, messages, paths, pipeline
 from budget.errors import BudgetError, InputError
 from budget.evaluate import Decision, Who, concerns
 from budget.ledger import Ledger
-from budget.model import AGENT_TOOLS, Policy
+from budget.model import AGENT_TOOLS, Policy, Verdict
 from budget.policy import NO_POLICY
 from budget.projection import bytes_of_results
 from budget.verdicts import consent, window_name
+
+if TYPE_CHECKING:
+    from budget import counselling
 
 _LARGEST_INPUT = 256 * 1024 * 1024
 
@@ -225,6 +228,12 @@ def _session_start(setting: Setting, decision: Decision) -> Answer:
     notice = environment.notice(setting.env, setting.now_ms / 1000)
     if notice:
         _say(answer, notice)
+    if setting.event.source in ("resume", "fork", "compact"):
+        from budget import counselling
+
+        told = counselling.at_start(_counselled(setting), setting.event.source)
+        for text in told:
+            _say(answer, text)
     return answer
 
 
@@ -260,7 +269,7 @@ def _typed(setting: Setting, decision: Decision, prompt: str) -> Answer:
     event = setting.event
     text = typed.answer(
         *(prompt, decision, setting.policy, setting.ledger, setting.env),
-        *(event.session_id, event.person, setting.now_ms),
+        *(event.session_id, event.project, event.person, setting.now_ms),
     )
     return {} if text is None else {"decision": "block", "reason": text}
 
@@ -291,6 +300,33 @@ def _record_stop(setting: Setting, decision: Decision) -> None:
         ],
     }
     _record(setting, events.STOP, facts)
+    keys = "|".join(
+        f"{each.budget.name}|{each.limit}|{window_name(each.budget, each.window, setting.now_ms)}"
+        for each in decision.blocking
+    )
+    if setting.policy.notify and _once(setting, f"notify|{event.session_id}|{keys}"):
+        text = messages.stop(decision.blocking, setting.policy, setting.now_ms)
+        _notify(setting, "stop", list(decision.blocking), text)
+
+
+def _notify(setting: Setting, kind: str, verdicts: list[Verdict], text: str) -> None:
+    """Starts the person's own command; nothing waits for it."""
+    if not setting.policy.notify:
+        return
+    from budget import notify  # only where there is a command
+
+    notify.start(
+        setting.policy.notify,
+        messages.notification(
+            kind,
+            verdicts,
+            text,
+            setting.event.session_id,
+            setting.event.project.root,
+            setting.now_ms,
+        ),
+        setting.env,
+    )
 
 
 def _record(setting: Setting, kind: str, facts: dict[str, Any]) -> None:
@@ -329,15 +365,24 @@ def _after_step(setting: Setting, decision: Decision) -> Answer:
 
 
 def _after_turn(setting: Setting, decision: Decision) -> Answer:
-    """Says what the turn led to; never blocks."""
+    """Says what the turn led to and what is worth doing now; never blocks."""
     answer = _warnings(setting, decision, to_model=False)
     threshold = setting.policy.advise_context_tokens
-    if threshold:
-        tokens = setting.ledger.context_tokens(setting.event.session_id)
-        key = f"context|{setting.event.session_id}|{tokens // threshold}"
-        if tokens >= threshold and _once(setting, key):
-            _say(answer, messages.big_context(tokens, setting.policy))
+    if threshold and setting.ledger.context_tokens(setting.event.session_id) >= threshold:
+        from budget import counselling  # only where the context is worth a thought
+
+        counselling.after_turn(_counselled(setting), lambda text: _say(answer, text))
     return answer
+
+
+def _counselled(setting: Setting) -> "counselling.Session":
+    from budget import counselling
+
+    event = setting.event
+    return counselling.Session(
+        *(event.session_id, event.project, setting.policy, setting.ledger, setting.env),
+        setting.now_ms,
+    )
 
 
 def _only_book(setting: Setting, decision: Decision) -> Answer:
@@ -371,7 +416,7 @@ def _shown_headless(text: str, env: paths.Env) -> Answer:
 
 def _warnings(setting: Setting, decision: Decision, to_model: bool) -> Answer:
     """What is said once per budget, window and mark: to the person, and to the model as a fact."""
-    texts, facts = [], []
+    texts, facts, told = [], [], []
     for verdict in (*decision.warned, *decision.advising):
         mark = "limit" if verdict.exceeded else verdict.passed_mark
         budget = verdict.budget
@@ -382,9 +427,11 @@ def _warnings(setting: Setting, decision: Decision, to_model: bool) -> Answer:
             text = messages.used_up_advice if verdict.exceeded else messages.warning
             texts.append(text(verdict, setting.policy, setting.now_ms))
             facts.append(messages.fact(verdict))
+            told.append(verdict)
     if not texts:
         return {}
     answer: Answer = {"systemMessage": "\n".join(texts)}
+    _notify(setting, "warning", told, "\n".join(texts))
     if to_model:
         answer["hookSpecificOutput"] = {
             "hookEventName": setting.event.name,

@@ -124,6 +124,12 @@ def _percent(path: tuple[str, ...], value: Any) -> int:
     raise InvalidError(path, "whole percent from 1 to 100", value)
 
 
+def _steps(path: tuple[str, ...], value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 10_000:
+        return value
+    raise InvalidError(path, "a whole number from 2 to 10000", value)
+
+
 def _rate(path: tuple[str, ...], value: Any) -> str:
     """A decimal string, as the price table has them."""
     if not _is_number(value) or not 0 <= value <= _MAX_RATE:
@@ -174,6 +180,7 @@ def _timezone(path: tuple[str, ...], value: Any) -> str:
 _COUNT = {"type": "integer", "minimum": 0, "maximum": _MAX_COUNT}
 _DOLLARS = {"type": "number", "minimum": 0, "maximum": _MAX_USD}
 _RATE = {"type": "number", "minimum": 0, "maximum": _MAX_RATE}
+_STEPS = {"type": "integer", "minimum": 2, "maximum": 10_000}
 _PERCENT = {"type": "integer", "minimum": 1, "maximum": 100}
 _PER = {
     "type": "string",
@@ -268,13 +275,32 @@ ADVICE_KEYS: dict[str, Key] = {
     "context_tokens": Key(
         _count,
         _COUNT,
-        "at the end of a turn, advise `/compact` from this size of the context on; said once per"
-        " multiple of it",
-        "never",
+        "advise `/compact` or `/clear` from this size of the context on, when it pays; said once"
+        " per multiple of it; `0`: never",
+        "`100_000`",
+    ),
+    "min_saving_usd": Key(
+        _usd, _DOLLARS, "what following the advice must save, in US dollars", "`0.10`"
+    ),
+    "pays_back_steps": Key(_steps, _STEPS, "within how many further steps", "`20`"),
+    "compact": Key(
+        *_choice("advise", "auto"),
+        '`"advise"`: say so; `"auto"`: compact an interactive session between two turns when that'
+        " pays (with the plugin)",
+        '`"advise"`',
     ),
     "focus": Key(
         *_text(500),
         "what a compaction should keep: the advice becomes `/compact Focus on ...`",
+        'what CLAUDE.md says under "Compact instructions"',
+    ),
+}
+
+NOTIFY_KEYS: dict[str, Key] = {
+    "command": Key(
+        *_texts('a program and its arguments, such as ["notify-send", "budget"]'),
+        "a program and its arguments: run at each warning and stop, with JSON on its stdin",
+        "none",
     ),
 }
 
@@ -339,7 +365,7 @@ GROUP_KEYS: dict[str, Key] = {
     ),
 }
 
-TABLES = ("budgets", "advice", "prices")
+TABLES = ("budgets", "advice", "notify", "prices")
 POLICY_TABLES = ("rules", "groups")
 UNKNOWN_KEY = "an unknown key"
 

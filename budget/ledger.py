@@ -304,14 +304,35 @@ class Ledger(Database):
         )[0]
         return int(least or 0)
 
-    def recent_steps(self, session_id: str, agent_id: str, count: int) -> list[Step]:
-        """The last steps of one agent, in their order; of the main thread for an empty id."""
+    def last_compaction(self, session_id: str) -> Compaction | None:
         rows = self.rows(
-            f"SELECT {_COLUMNS} FROM entries WHERE session_id = ? AND agent_id = ?"
-            " AND responses = 1 ORDER BY at_ms DESC, seq DESC LIMIT ?",
+            "SELECT session_id, at_ms, before_tokens, after_tokens, automatic FROM compactions"
+            " WHERE session_id = ? ORDER BY at_ms DESC LIMIT 1",
             session_id,
-            agent_id,
-            count,
+        )
+        return Compaction(*rows[0]) if rows else None
+
+    def first_entry_ms(self, since_ms: int) -> int | None:
+        """When the first step from a time on was made."""
+        first = self.row("SELECT min(at_ms) FROM entries WHERE at_ms >= ?", since_ms)[0]
+        return None if first is None else int(first)
+
+    def recent_steps(
+        self,
+        session_id: str,
+        agent_id: str,
+        count: int,
+        since_ms: int = -1,
+        until_ms: int = 2**62,
+    ) -> list[Step]:
+        """The last steps of one agent, in their order; of the main thread for an empty id.
+
+        Those of the times after `since_ms`, up to and including `until_ms`.
+        """
+        rows = self.rows(
+            f"SELECT {_COLUMNS} FROM entries WHERE session_id = ? AND at_ms > ? AND at_ms <= ?"
+            " AND agent_id = ? AND responses = 1 ORDER BY at_ms DESC, seq DESC LIMIT ?",
+            *(session_id, since_ms, until_ms, agent_id, count),
         )
         return [_entry(row)[0] for row in reversed(rows)]
 

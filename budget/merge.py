@@ -9,7 +9,7 @@ Policies are plain JSON values here, as they are compiled: `{"budgets": [...], .
 
 from typing import Any, NamedTuple
 
-from budget.model import UNITS, Budget, Source
+from budget.model import PICO, UNITS, Budget, Source
 from budget.windows import CALENDAR
 
 RANKS = {"managed": 0, "team": 1, "local": 2, "user": 2, "repo": 3}
@@ -54,14 +54,29 @@ def merged(settings: list[tuple[Layer, dict[str, Any]]], person: str) -> Compile
         "budgets": budgets,
         "timezone": first("timezone", ""),
         "on_error": _on_error(settings),
-        "advise_context_tokens": advice.get("context_tokens", 0),
+        "advise_context_tokens": advice.get("context_tokens", 100_000),
+        "advise_min_saving": advice.get("min_saving_usd", PICO // 10),
+        "advise_pays_back_steps": advice.get("pays_back_steps", 20),
+        "compact": advice.get("compact", "advise"),
         "focus": advice.get("focus", ""),
+        # A repository cannot run anything; local is a file in a repository's folder.
+        "notify": next(
+            (
+                each["notify"]["command"]
+                for layer, each in settings
+                if layer.name in ("managed", "user") and "command" in each["notify"]
+            ),
+            (),
+        ),
         "prices": [
             _price_layer(layer, each["prices"])
             for layer, each in reversed(settings)
             if each["prices"] != {"models": {}}
         ],
-        "problems": _missing(settings, {row["name"] for row in budgets}),
+        "problems": [
+            *_missing(settings, {row["name"] for row in budgets}),
+            *_passed_over(settings),
+        ],
         "max_grant": max_grant,
         "max_grant_source": max_grant_source,
         "held": [],
@@ -174,6 +189,16 @@ def _missing(settings: list[tuple[Layer, dict[str, Any]]], names: set[str]) -> l
     ]
 
 
+def _passed_over(settings: list[tuple[Layer, dict[str, Any]]]) -> list[str]:
+    """What a layer says and may not say."""
+    return [
+        f"{layer.file}, notify.command: it is passed over: only ~/.claude/budget.toml and managed"
+        " policies can name a command. Move it there."
+        for layer, each in settings
+        if layer.name not in ("managed", "user") and "command" in each["notify"]
+    ]
+
+
 # -- within a session ------------------------------------------------------------------------------
 
 
@@ -203,6 +228,8 @@ def held_to(began_with: Compiled, now: Compiled) -> Compiled:
         "prices": prices,
         "max_grant": max_grant,
         "max_grant_source": max_grant_source,
+        # An agent that edits a config runs nothing by it in its session.
+        "notify": began_with["notify"],
         "held": [
             *_held_budgets(budgets, now["budgets"]),
             *(["prices"] if prices != now["prices"] else []),

@@ -1,7 +1,7 @@
 """What budget says, word for word: what happened with its numbers, from where, what to do. Pure."""
 
-from datetime import datetime
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from budget.model import LEVEL_UNITS, PERCENT_UNITS, PICO, Budget, Policy, Verdict
 from budget.windows import local_time, zone
@@ -136,7 +136,7 @@ def resets(verdict: Verdict, policy: Policy, now_ms: int) -> str:
         return "bit by bit, as spending grows older" if rolling else "never"
     tz = zone(verdict.budget.timezone)
     at, now = local_time(at_ms, tz), local_time(now_ms, tz)
-    return f"{_clock(at, now)} (in {_duration(at_ms - now_ms)})"
+    return f"{_clock(at, now)} (in {duration(at_ms - now_ms)})"
 
 
 def _clock(at: datetime, now: datetime) -> str:
@@ -146,7 +146,7 @@ def _clock(at: datetime, now: datetime) -> str:
     return f"on {at:%Y-%m-%d} at {at:%H:%M}"
 
 
-def _duration(milliseconds: int) -> str:
+def duration(milliseconds: int) -> str:
     minutes = max(1, -(-milliseconds // 60_000))
     if minutes < 60:
         return f"{minutes} min"
@@ -157,6 +157,7 @@ def _duration(milliseconds: int) -> str:
 
 
 def compact_command(policy: Policy) -> str:
+    """With the focus of the config."""
     return f"/compact Focus on {policy.focus}" if policy.focus else "/compact"
 
 
@@ -327,14 +328,6 @@ def fact(verdict: Verdict) -> str:
     )
 
 
-def big_context(tokens: int, policy: Policy) -> str:
-    return (
-        f"The context holds {tokens:,} tokens, past the {policy.advise_context_tokens:,} of"
-        f" [advice] context_tokens: every step pays for all of it. {compact_command(policy)} makes"
-        " it smaller and keeps the session; /clear starts anew when the next work does not need it."
-    )
-
-
 def session_line(verdicts: tuple[Verdict, ...], policy: Policy, now_ms: int) -> str:
     """What is left, in one line, at the start of a session."""
     parts = []
@@ -389,3 +382,32 @@ def goes_on(verdicts: list[Verdict]) -> str:
         f" You go on; it asks again at {amount(each.limit, each.budget.unit)}."
         for each in verdicts
     )
+
+
+def notification(
+    kind: str, verdicts: list[Verdict], text: str, session_id: str, project: str, now_ms: int
+) -> dict[str, Any]:
+    """What the person's own command is told (`[notify]`), as JSON."""
+
+    def value(number: int, unit: str) -> str | int:
+        return usd6(number) if unit == "usd" else number
+
+    return {
+        "event": kind,
+        "at": f"{datetime.fromtimestamp(now_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "project": project,
+        "session": session_id,
+        "text": text,
+        "budgets": [
+            {
+                "name": each.budget.name,
+                "per": each.budget.per,
+                "scope": each.budget.scope,
+                "unit": each.budget.unit,
+                "limit": value(each.limit, each.budget.unit),
+                "spent": value(each.spent, each.budget.unit),
+                "source": f"{each.budget.source.file}, {each.budget.source.key}",
+            }
+            for each in verdicts
+        ],
+    }

@@ -251,8 +251,14 @@ class Policy(NamedTuple):
     timezone: str = ""
     """Where days begin in reports: an IANA name, or empty for the system's."""
     on_error: str = "allow"
-    advise_context_tokens: int = 0
-    """0: never advise on the size of the context."""
+    advise_context_tokens: int = 100_000
+    """From which size of the context on to advise; 0: never."""
+    advise_min_saving: int = PICO // 10
+    """What following advice must save, in picodollars."""
+    advise_pays_back_steps: int = 20
+    """Within how many further steps."""
+    compact: str = "advise"
+    """`auto`: compact an interactive session between two turns, when it pays."""
     focus: str = ""
     prices: tuple[dict[str, Any], ...] = ()
     """What the configs say of prices, the lowest authority first (see `pricing.corrected`)."""
@@ -262,6 +268,8 @@ class Policy(NamedTuple):
     """The largest grant that policies allow, in picodollars; 0 forbids grants; None: no rule."""
     max_grant_source: str = ""
     """Where that rule stands, for people."""
+    notify: tuple[str, ...] = ()
+    """The person's command for warnings and stops; empty: none."""
     held: tuple[str, ...] = ()
     """What the configs loosened since the session began: it waits for the next session."""
 

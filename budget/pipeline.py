@@ -115,10 +115,11 @@ def step(
     moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env
 ) -> tuple[Decision, Reading]:
     """Books what is new, then judges, and holds the step that may be made next."""
-    reading = book(moment, ledger, policy, env)
+    table = price_table(policy, env)
+    reading = book(moment, ledger, policy, env, table)
     if not policy.budgets:
         return Decision(()), reading
-    actor = _actor(moment, ledger, price_table(policy, env), reading)
+    actor = _actor(moment, ledger, table, reading)
     with ledger.transaction():
         if moment.next_is in ("session", "nothing"):
             drop_session(ledger, moment.session_id, moment.now_ms)
@@ -161,9 +162,9 @@ def price_table(policy: Policy, env: paths.Env) -> Table:
     return corrected(newest_table(paths.price_file(env)), policy.prices)
 
 
-def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Reading:
+def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env, table: Table) -> Reading:
     """Brings the ledger up to what the transcripts and the client's own total say."""
-    booking = _Booking(moment, ledger, price_table(policy, env))
+    booking = _Booking(moment, ledger, table)
     folder = paths.client_totals_folder(env, moment.session_id)
     reports = sensor.client_totals(folder, moment.session_id)
     if moment.transcript:

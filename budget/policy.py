@@ -127,7 +127,7 @@ def _checked_local(layer: Layer, problems: list[str]) -> Layer:
 
 
 def _policy(compiled: Compiled) -> Policy:
-    lists = {key: tuple(compiled[key]) for key in ("prices", "problems", "held")}
+    lists = {key: tuple(compiled[key]) for key in ("prices", "problems", "held", "notify")}
     budgets = tuple(policy_budget(row) for row in compiled["budgets"])
     return Policy(**{**compiled, **lists, "budgets": budgets})
 

@@ -18,6 +18,7 @@ from budget.keys import (
     GROUP_KEYS,
     MODEL_KEYS,
     NAME,
+    NOTIFY_KEYS,
     POLICY_KEYS,
     POLICY_TABLES,
     PRICES_KEYS,
@@ -49,6 +50,7 @@ def checked(raw: Mapping[str, Any], policy: bool = False) -> tuple[dict[str, Any
     _require((), raw, FILE_KEYS, found)
     settings = _table((), top, keys, found, tables)
     settings["advice"] = _table(("advice",), raw.get("advice", {}), ADVICE_KEYS, found)
+    settings["notify"] = _table(("notify",), raw.get("notify", {}), NOTIFY_KEYS, found)
     settings["prices"] = _prices(raw.get("prices", {}), found)
     settings["budgets"] = _budgets(("budgets",), raw.get("budgets", {}), found)
     if policy:

@@ -10,6 +10,7 @@ from budget.keys import (
     GROUP_KEYS,
     MODEL_KEYS,
     NAME,
+    NOTIFY_KEYS,
     POLICY_KEYS,
     PRICES_KEYS,
     REQUIRED,
@@ -30,6 +31,7 @@ def schema(policy: bool) -> dict[str, Any]:
     file["properties"] |= {
         "budgets": {"$ref": "#/definitions/budgets"},
         "advice": _table(ADVICE_KEYS),
+        "notify": _table(NOTIFY_KEYS),
         "prices": _prices(),
     }
     if policy:

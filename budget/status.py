@@ -10,7 +10,6 @@ from budget.messages import usd6
 from budget.model import Policy, Spend, Verdict, Window
 from budget.verdicts import judge
 
-
 _STOPS = 20
 """How many of the last stops are looked at for budgets that stopped the work."""
 

@@ -1,6 +1,6 @@
 """What a person types as a prompt and the hook answers itself: no model request, no money."""
 
-from budget import granting, messages, paths
+from budget import counselling, granting, messages, paths
 from budget.errors import BudgetError
 from budget.evaluate import Decision
 from budget.ledger import Ledger
@@ -14,10 +14,11 @@ def answer(
     ledger: Ledger,
     env: paths.Env,
     session_id: str,
+    project: paths.Project,
     person: str,
     now_ms: int,
 ) -> str | None:
-    """The answer to `/budget:status`, `/budget:allow ...`; None for any other prompt."""
+    """The answer to `/budget:status`, `:advice` and `:allow ...`; None for any other prompt."""
     command, *words = prompt.split() or [""]
     if command == "/budget:status":
         text = messages.status_text(decision.verdicts, policy, now_ms)
@@ -35,4 +36,7 @@ def answer(
         except BudgetError as error:
             return str(error)
         return messages.granted(made, verdict, now_ms)
+    if command == "/budget:advice":
+        session = counselling.Session(session_id, project, policy, ledger, env, now_ms)
+        return counselling.asked(session, decision)
     return None

@@ -20,6 +20,7 @@ TABLES: dict[str, Mapping[str, keys.Key]] = {
     "file": keys.FILE_KEYS,
     "budget": keys.BUDGET_KEYS,
     "advice": keys.ADVICE_KEYS,
+    "notify": keys.NOTIFY_KEYS,
     "prices": keys.PRICES_KEYS,
     "model": keys.MODEL_KEYS,
     "policy": keys.POLICY_KEYS,

@@ -7,6 +7,7 @@
 // state folder is that of budget/paths.py.
 
 const instance = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 10)}`;
+const ordered = new Set(); // orders that were carried out
 let session = null; // what this process counted from, in the session it is in
 
 async function stateFolder($) {
@@ -48,7 +49,28 @@ async function report($) {
   }
 }
 
+// What the Stop hook ordered: the hook has done the arithmetic, and only the client can compact.
+// An order is good for this process's next pause only, so an old one is never carried out.
+async function compactIfOrdered($) {
+  try {
+    const id = await $.session.id();
+    const name = id.replace(/[^A-Za-z0-9_-]/g, "-").slice(0, 100);
+    const path = `${await stateFolder($)}/client/${name}/compact.order`;
+    const order = JSON.parse(await $.fs.read(path));
+    if (order.session !== id || ordered.has(order.id) || Date.now() - order.at_ms > 60000) return;
+    ordered.add(order.id);
+    await $.session.compact(order.instructions ? { instructions: order.instructions } : {});
+  } catch (error) {
+    console.error(`not compacted: ${error}`); // no order, or the client refuses
+  }
+}
+
 export function register(on) {
+  on("turn.complete", async ($, e, next) => {
+    const result = await next(e);
+    await compactIfOrdered($);
+    return result;
+  });
   on("session.start", async ($, e, next) => {
     await report($);
     return next(e);
