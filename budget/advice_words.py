@@ -37,8 +37,8 @@ def _compact(given: Advice, policy: Policy) -> str:
         f"The context holds {given.context_tokens:,} tokens: reading them costs"
         f" {about(given.read_picousd)} in every step. {compact_command(policy)}"
         f" costs about {about(given.costs_picousd)} once, leaves about {given.after_tokens:,},"
-        f" saves {about(given.saved_per_step_picousd)} per step"
-        f" and has come in after {given.pays_back_steps} steps."
+        f" saves {about(given.saved_per_step_picousd)} per step:"
+        f" it pays for itself after {given.pays_back_steps} steps."
     )
     if given.expires_at_ms is not None:
         text += (
@@ -60,12 +60,13 @@ def _clear(given: Advice, policy: Policy) -> str:
     )
 
 
-def compacted(before_tokens: int, after_tokens: int, saved_picousd: int) -> str:
-    """What a compaction has led to so far."""
-    what = f"Compacted from {before_tokens:,} to {after_tokens:,} tokens"
+def compacted(before_tokens: int, after_tokens: int, cost_picousd: int, saved_picousd: int) -> str:
+    """What a compaction has led to so far; `saved_picousd` is beyond what it cost."""
+    what = f"The compaction from {before_tokens:,} to {after_tokens:,} tokens"
+    what += f" cost about {about(cost_picousd)}"
     if saved_picousd < 0:
-        return f"{what}: {about(-saved_picousd)} of its cost has yet to come in."
-    return f"{what}: {about(saved_picousd)} saved so far."
+        return f"{what}; {about(-saved_picousd)} of that is not saved yet."
+    return f"{what} and has saved {about(saved_picousd)} more than that so far."
 
 
 def nothing(given: Advice, policy: Policy) -> str:

@@ -11,7 +11,7 @@ from budget import advice, burn, paths, projection
 from budget.evaluate import Decision
 from budget.files import read_some
 from budget.ledger import Ledger
-from budget.model import Policy, Verdict, Window
+from budget.model import Compaction, Policy, Verdict, Window
 from budget.pricing import Table
 from budget.steps import clean
 from budget.windows import window, zone
@@ -35,7 +35,7 @@ class Saved(NamedTuple):
     picousd: int
     """Saved so far; negative while its cost has not come in."""
     cost_picousd: int
-    """Of the compaction, as it is estimated."""
+    """Of the compaction: by the client's total, else as it is estimated."""
 
 
 class Burn(NamedTuple):
@@ -65,21 +65,25 @@ def advise(
     return advice.advise(recent, ledger.base_tokens(session_id), now_ms, table, thresholds)
 
 
-def saved(ledger: Ledger, table: Table, session_id: str) -> Saved | None:
-    """What the session's last compaction saved; None without one, or before a step since."""
-    found = ledger.last_compaction(session_id)
-    if found is None:
-        return None
+def saved(
+    ledger: Ledger, table: Table, found: Compaction, cost_picousd: int | None
+) -> Saved | None:
+    """What a compaction saved so far; None before a step since.
+
+    `cost_picousd` is what it cost where the client's total tells; else that is estimated.
+    """
+    session_id = found.session_id
     before = ledger.recent_steps(session_id, "", projection.RECENT, until_ms=found.at_ms)
     after = ledger.recent_steps(session_id, "", 10_000, since_ms=found.at_ms)
     if not before or not after:
         return None
     base = ledger.base_tokens(session_id)
     made = advice.compaction(before, base, found.at_ms, table, found.after_tokens)
-    total = advice.saved_since(before[-1], after, made.request_picousd, table)
+    cost = made.request_picousd if cost_picousd is None else cost_picousd
+    total = advice.saved_since(before[-1], after, cost, table)
     return Saved(
         *(found.at_ms, found.before_tokens, after[0].usage.prompt_tokens),
-        *(len(after), total, made.request_picousd),
+        *(len(after), total, cost),
     )
 
 

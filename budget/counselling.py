@@ -9,7 +9,7 @@ from collections.abc import Callable
 from json import dumps
 from typing import NamedTuple
 
-from budget import advice, advice_words, counsel, events, messages, paths, pipeline
+from budget import advice, advice_words, counsel, events, paths, pipeline
 from budget.evaluate import Decision
 from budget.ledger import Ledger
 from budget.model import Policy, Window
@@ -33,6 +33,9 @@ class Session(NamedTuple):
 
 def after_turn(session: Session, say: Callable[[str], None]) -> None:
     """Advises, or orders a compaction, when the turn leaves a context that is worth it."""
+    told = _saved(session)
+    if told and _once(session, f"saved|{session.id}|{told.at_ms}|{told.picousd > 0}"):
+        say(f"budget: {_saved_words(told)}")
     given = _given(session)
     if given is None or given.kind == "none":
         return
@@ -63,12 +66,26 @@ def asked(session: Session, decision: Decision) -> str:
     else:
         text = advice_words.advice(given, session.focused)
         lines.append(text or advice_words.nothing(given, session.policy))
-    found = counsel.saved(session.ledger, table, session.id)
+    found = _saved(session)
     if found:
-        lines.append(advice_words.compacted(found.before_tokens, found.after_tokens, found.picousd))
+        lines.append(_saved_words(found))
     burning = counsel.burning(session.ledger, session.policy, decision, session.now_ms)
     lines.append(advice_words.burn(burning))
     return "\n".join(lines)
+
+
+def _saved(session: Session) -> counsel.Saved | None:
+    last = session.ledger.last_compaction(session.id)
+    if last is None:
+        return None
+    table = pipeline.price_table(session.policy, session.env)
+    return counsel.saved(session.ledger, table, last, _told_cost(session, last.at_ms))
+
+
+def _saved_words(saved: counsel.Saved) -> str:
+    return advice_words.compacted(
+        saved.before_tokens, saved.after_tokens, saved.cost_picousd, saved.picousd
+    )
 
 
 def _given(session: Session) -> advice.Advice | None:
@@ -134,10 +151,18 @@ def _compacted(session: Session) -> list[str]:
     order = found[0]
     if not _once(session, f"compacted|{session.id}|{order.at_ms}"):
         return []
-    cost = _unattributed(session) - order.facts["unattributed_picousd"]
-    told = f"it cost {messages.money(cost)}" if cost > 0 else "its cost is not told yet"
+    about = advice_words.about(order.facts["expected_picousd"])
     return [
         f"budget: compacted the context of {order.facts['context_tokens']:,} tokens"
-        f' (compact = "auto"): {told}, and it has come in after'
-        f" {order.facts['pays_back_steps']} steps."
+        f' (compact = "auto"). It was expected to cost about {about}, and to pay for itself after'
+        f" {order.facts['pays_back_steps']} steps; what it came to is told after the next turn."
     ]
+
+
+def _told_cost(session: Session, at_ms: int) -> int | None:
+    """What the compaction at a time cost by the client's total, where it was ordered here."""
+    found = events.last(session.ledger, (events.COMPACTION,), 1, at_ms)
+    if not found or found[0].session_id != session.id:
+        return None
+    cost = _unattributed(session) - int(found[0].facts["unattributed_picousd"])
+    return cost if cost > 0 else None

@@ -11,8 +11,9 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from budget import environment, events, paths, pipeline, settings
+from budget import environment, events, notify, paths, pipeline, settings
 from budget.errors import BudgetError, LedgerError, PriceError
+from budget.files import read_some
 from budget.messages import money
 from budget.model import Window
 from budget.pricing import load_table, newest_table
@@ -55,6 +56,7 @@ def examine(env: paths.Env, project: paths.Project) -> list[Finding]:
         _ledger(env, project),
         *_incidents(env, project),
         *_command(env),
+        *_notifications(env),
         *_log(env),
     ]
 
@@ -278,6 +280,17 @@ def _command(env: paths.Env) -> Iterator[Finding]:
         yield Finding("warn", "Private environment", state.get("error", ""), "a network, then wait")
     elif state.get("status") == "ready":
         yield Finding("ok", "Command for the plugin", state.get("command", ""))
+
+
+def _notifications(env: paths.Env) -> Iterator[Finding]:
+    """How the person's own command did last (`[notify]`)."""
+    path = notify.failure_file(env)
+    try:
+        told = json.loads(read_some(path, 65_536))
+        command, error = " ".join(told["command"]), told["error"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    yield Finding("warn", "Notifications", f"{command}: {error}", f"try it by hand; rm {path}")
 
 
 def _log(env: paths.Env) -> Iterator[Finding]:

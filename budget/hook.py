@@ -264,10 +264,10 @@ def _prompt(setting: Setting, decision: Decision) -> Answer:
 
 
 def _typed(setting: Setting, decision: Decision, prompt: str) -> Answer:
-    from budget import typed  # only where a person asks
+    from budget import prompts  # only where a person asks
 
     event = setting.event
-    text = typed.answer(
+    text = prompts.answer(
         *(prompt, decision, setting.policy, setting.ledger, setting.env),
         *(event.session_id, event.project, event.person, setting.now_ms),
     )
@@ -367,8 +367,9 @@ def _after_step(setting: Setting, decision: Decision) -> Answer:
 def _after_turn(setting: Setting, decision: Decision) -> Answer:
     """Says what the turn led to and what is worth doing now; never blocks."""
     answer = _warnings(setting, decision, to_model=False)
-    threshold = setting.policy.advise_context_tokens
-    if threshold and setting.ledger.context_tokens(setting.event.session_id) >= threshold:
+    threshold, session_id = setting.policy.advise_context_tokens, setting.event.session_id
+    large = threshold and setting.ledger.context_tokens(session_id) >= threshold
+    if large or setting.ledger.last_compaction(session_id):
         from budget import counselling  # only where the context is worth a thought
 
         counselling.after_turn(_counselled(setting), lambda text: _say(answer, text))

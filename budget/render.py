@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from budget import messages
+from budget import advice_words, messages
 from budget.model import PICO, Spend, Verdict
 from budget.report import PERIOD_NAMES, Report
 from budget.status import Standing, incident_line, shown_path
@@ -38,6 +38,8 @@ def show_status(standing: Standing, console: Console) -> None:
         + (f" ({messages.money(unattributed)} unattributed)." if unattributed else "."),
         highlight=False,
     )
+    if standing.burn and standing.burn.per_hour:
+        console.print(f"Now: {advice_words.burn(standing.burn)}", highlight=False)
     for notice in _notices(standing):
         console.print(f"[yellow]![/yellow] {escape(notice)}", highlight=False)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, Field
 
-from budget import events, grants, messages, paths, pipeline
+from budget import counsel, events, grants, messages, paths, pipeline
 from budget.messages import usd6
 from budget.model import Policy, Spend, Verdict, Window
 from budget.verdicts import judge
@@ -55,6 +55,17 @@ class BudgetFacts(BaseModel):
     source: SourceFacts
 
 
+class BurnFacts(BaseModel):
+    """How fast money goes, and where that leads."""
+
+    usd_per_hour: str
+    over_minutes: int = Field(description="Over how long that was measured, 10 at most")
+    next_limit: str | None = Field(description="The budget that is used up first at this rate")
+    next_limit_at: str | None
+    day_usd: str = Field(description="What the day comes to at the pace of its part so far")
+    month_usd: str = Field(description="The same of the month")
+
+
 class Status(BaseModel):
     """The answer of `budget status --json`."""
 
@@ -66,6 +77,7 @@ class Status(BaseModel):
     unpriced_models: list[str] = Field(description="Models no price is known for")
     damaged_lines: int = Field(description="Transcript lines that could not be counted")
     problems: list[str] = Field(description="What is wrong with the configs")
+    burn: BurnFacts | None = Field(description="None before the first step")
     held: list[str] = Field(description="Loosened in a config; waits for the next session")
     grants: list[str] = Field(description="Grants that hold now")
     incidents: list[str] = Field(description="What should not have happened, the newest first")
@@ -98,6 +110,9 @@ class Standing:
                 self.stops = events.last(ledger, (events.STOP,), _STOPS)
             self.policy: Policy = pipeline.policy_seen(env, project, self.session or "")
             self.decision = judge(self.policy, ledger, env, self.session or "", now_ms, self.person)
+            self.burn = (
+                counsel.burning(ledger, self.policy, self.decision, now_ms) if ledger else None
+            )
         self.verdicts: tuple[Verdict, ...] = self.decision.verdicts
         self.problems = (*self.policy.problems, *self.decision.problems)
 
@@ -143,10 +158,23 @@ class Standing:
             unpriced_models=self.unpriced_models,
             damaged_lines=self.bad_lines,
             problems=list(self.problems),
+            burn=burn_facts(self.burn, self.now_ms) if self.burn else None,
             held=list(self.policy.held),
             grants=[self.grant_line(grant) for grant in self.grants],
             incidents=[incident_line(event) for event in self.incidents],
         )
+
+
+def burn_facts(burn: counsel.Burn, now_ms: int) -> BurnFacts:
+    first, first_in = burn.next_limit, burn.next_limit_in_ms
+    return BurnFacts(
+        usd_per_hour=usd6(burn.per_hour),
+        over_minutes=max(1, burn.over_ms // 60_000),
+        next_limit=first.budget.name if first else None,
+        next_limit_at=None if first_in is None else iso(now_ms + first_in),
+        day_usd=usd6(burn.day_end),
+        month_usd=usd6(burn.month_end),
+    )
 
 
 def incident_line(event: events.Event) -> str:

@@ -82,7 +82,8 @@ def decide(
         step = actor.upcoming
         if not actor.unbooked:
             _on_both(ledger, people, lambda each: drop(each, session_id, actor.agent_id))
-        if step and actor.keeps is not None and not decision.blocking:
+        # Of a step that nothing is known of, a guess would only keep others from theirs.
+        if step and step.known and actor.keeps is not None and not decision.blocking:
             until_ms = now_ms + LAPSES_MS
             spend = step.spend.plus(books.unbooked())
             kept = Reservation(session_id, actor.keeps, person, step.who, spend, until_ms)

@@ -179,7 +179,7 @@ def test_the_advice_to_compact_in_words() -> None:
     assert advice_words.advice(advised(), POLICY) == (
         "The context holds 200,000 tokens: reading them costs $0.0200 in every step."
         " /compact Focus on code samples costs about $0.14 once, leaves about 40,000,"
-        " saves $0.0160 per step and has come in after 9 steps."
+        " saves $0.0160 per step: it pays for itself after 9 steps."
         " The cache holds until 11:05; after that the next prompt pays $0.40 for the context."
     )
 
@@ -193,11 +193,13 @@ def test_the_advice_to_clear_in_words() -> None:
 
 
 def test_what_a_compaction_led_to_in_words() -> None:
-    assert advice_words.compacted(200_000, 40_000, 41 * PICO // 100) == (
-        "Compacted from 200,000 to 40,000 tokens: $0.41 saved so far."
+    assert advice_words.compacted(200_000, 40_000, PICO // 5, 41 * PICO // 100) == (
+        "The compaction from 200,000 to 40,000 tokens cost about $0.20 and has saved $0.41 more"
+        " than that so far."
     )
-    assert advice_words.compacted(200_000, 40_000, -PICO // 50) == (
-        "Compacted from 200,000 to 40,000 tokens: $0.0200 of its cost has yet to come in."
+    assert advice_words.compacted(200_000, 40_000, PICO // 5, -PICO // 50) == (
+        "The compaction from 200,000 to 40,000 tokens cost about $0.20; $0.0200 of that is not"
+        " saved yet."
     )
 
 

@@ -63,8 +63,11 @@ def test_a_day_budget_that_is_used_up_says_when_it_resets() -> None:
         'Budget "day" is used up: $20.00 of $20.00 today (100 %).\n'
         "Set in: ~/.claude/budget.toml, budgets.day.usd (user config).\n"
         "Resets: at 00:00 (in 13 h).\n"
-        "Now:    Wait for the reset, or raise budgets.day.usd in ~/.claude/budget.toml."
-        " /clear does not help: it is not a session budget.\n"
+        "Now:    Wait for the reset. /clear does not help: it is not a session budget.\n"
+        "        To go on now, type /budget:allow 4.00 day because ..."
+        " (in a terminal: budget allow 4.00 --budget day).\n"
+        "        For good, raise budgets.day.usd in ~/.claude/budget.toml:"
+        " it holds from the next session.\n"
         "Note:   Ask in #ai-spend."
     )
 
@@ -76,14 +79,20 @@ def test_several_budgets_that_are_used_up_are_all_named() -> None:
         'Budget "a" is used up: $2.00 of $1.00 in the last 5h (200 %).\n'
         "Set in: .claude/budget.toml, budgets.a.usd (repo config).\n"
         "Resets: bit by bit, as spending grows older.\n"
-        "Now:    Wait for the reset, or raise budgets.a.usd in .claude/budget.toml."
-        " /clear does not help: it is not a session budget.\n"
+        "Now:    Wait for the reset. /clear does not help: it is not a session budget.\n"
+        "        To go on now, type /budget:allow 1.20 a because ..."
+        " (in a terminal: budget allow 1.20 --budget a).\n"
+        "        For good, raise budgets.a.usd in .claude/budget.toml:"
+        " it holds from the next session.\n"
         "\n"
         'Budget "b" is used up: 1,200 of 1,000 output tokens this week (120 %).\n'
         "Set in: .claude/budget.toml, budgets.b.output_tokens (repo config).\n"
         "Resets: on 2026-11-30 at 00:00 (in 6 days).\n"
-        "Now:    Wait for the reset, or raise budgets.b.output_tokens in .claude/budget.toml."
-        " /clear does not help: it is not a session budget."
+        "Now:    Wait for the reset. /clear does not help: it is not a session budget.\n"
+        "        To go on now, type /budget:allow 400 b because ..."
+        " (in a terminal: budget allow 400 --budget b).\n"
+        "        For good, raise budgets.b.output_tokens in .claude/budget.toml:"
+        " it holds from the next session."
     )
 
 

@@ -15,6 +15,7 @@ from budget.evaluate import Decision, spent
 from budget.merge import Layer
 from budget.model import (
     COUNTED_UNITS,
+    LEVEL_UNITS,
     PICO,
     UNITS,
     Budget,
@@ -89,9 +90,18 @@ def test_every_key_has_its_value(configs: Configs) -> None:
             'on_exceed = "advise"',
             'stop = "after"',
             'message = "Ask in #ai-spend."',
+            'models = ["*opus*"]',
+            'agents = ["main", "Explore"]',
+            'branches = ["main", "release/*"]',
             "[budgets.burst]",
             'per = "rolling 5h"',
+            'scope = "user"',
             "cache_write_tokens = 1_000_000",
+            "[budgets.level]",
+            'on_exceed = "ask"',
+            "context_tokens = 120_000",
+            "five_hour_percent = 90",
+            "seven_day_percent = 100",
             "[advice]",
             "context_tokens = 150_000",
             'focus = "code samples"',
@@ -106,14 +116,19 @@ def test_every_key_has_its_value(configs: Configs) -> None:
     )
     of_session = configs.source(configs.repo, "session")
     rest = ((0.5, 0.8), "advise", "Ask in #ai-spend.", of_session)
+    where = ("project", "after", ("*opus*",), ("main", "Explore"), ("main", "release/*"))
     of_burst = ((0.8,), "block", "", configs.source(configs.repo, "burst"))
+    of_level = ((0.8,), "ask", "", configs.source(configs.repo, "level"))
     clock = ("Europe/Berlin", "sunday")
     rates = {"input": "2.000000", "output": "4.500000", "cache_write_5m": "3.000000"}
     assert configs.load() == Policy(
         budgets=(
-            Budget("session", "session", "usd", 525 * CENT, *rest, *clock),
-            Budget("session", "session", "steps", 100, *rest, *clock),
-            Budget("burst", "rolling 5h", "cache_write_tokens", 10**6, *of_burst, *clock),
+            Budget("session", "session", "usd", 525 * CENT, *rest, *clock, *where),
+            Budget("session", "session", "steps", 100, *rest, *clock, *where),
+            Budget("burst", "rolling 5h", "cache_write_tokens", 10**6, *of_burst, *clock, "user"),
+            Budget("level", "session", "context_tokens", 120_000, *of_level, *clock),
+            Budget("level", "session", "five_hour_percent", 90, *of_level, *clock),
+            Budget("level", "session", "seven_day_percent", 100, *of_level, *clock),
         ),
         timezone="Europe/Berlin",
         on_error="block",
@@ -246,8 +261,8 @@ INVALID = [
         f", line 5, budgets.day.warn_at: expected {FRACTIONS}, got [1.0].",
     ),
     (
-        day('usd = 5\non_exceed = "ask"'),
-        ', line 5, budgets.day.on_exceed: expected "block" or "advise", got "ask".',
+        day('usd = 5\non_exceed = "stop"'),
+        ', line 5, budgets.day.on_exceed: expected "block" or "ask" or "advise", got "stop".',
     ),
     (
         day('usd = 5\nscope = ["project"]'),
@@ -272,7 +287,7 @@ INVALID = [
     ),
     (
         toml("[advice]", "context_token = 5"),
-        ", line 3, advice.context_token: expected one of context_tokens, focus,"
+        f", line 3, advice.context_token: expected one of {', '.join(keys.ADVICE_KEYS)},"
         " got an unknown key. Did you mean context_tokens?",
     ),
 ]
@@ -296,9 +311,49 @@ INVALID_PRICES = [
     ),
     (toml("prices = 1"), ", line 2, prices: expected a table, got 1."),
 ]
+PATTERNS = 'a list of names or patterns, such as ["*opus*"]'
+PERCENT = "whole percent from 1 to 100"
+INVALID_FILTERS_AND_LEVELS = [
+    (
+        day('usd = 5\nmodels = "*opus*"'),
+        f', line 5, budgets.day.models: expected {PATTERNS}, got "*opus*".',
+    ),
+    (day("usd = 5\nagents = []"), f", line 5, budgets.day.agents: expected {PATTERNS}, got []."),
+    (
+        day('usd = 5\nbranches = ["a", 1]'),
+        f', line 5, budgets.day.branches: expected {PATTERNS}, got ["a", 1].',
+    ),
+    (
+        day('context_tokens = 5\nmodels = ["a"]'),
+        ", line 5, budgets.day.models: expected no models beside context_tokens, which is not"
+        ' counted by steps, got ["a"].',
+    ),
+    (
+        day('seven_day_percent = 5\nscope = "team"'),
+        ", line 5, budgets.day.scope: expected no team scope beside seven_day_percent: a plan is a"
+        ' person\'s, got "team".',
+    ),
+    (
+        day("five_hour_percent = 0"),
+        f", line 4, budgets.day.five_hour_percent: expected {PERCENT}, got 0.",
+    ),
+    (
+        day("five_hour_percent = 99.5"),
+        f", line 4, budgets.day.five_hour_percent: expected {PERCENT}, got 99.5.",
+    ),
+    (
+        day("seven_day_percent = 101"),
+        f", line 4, budgets.day.seven_day_percent: expected {PERCENT}, got 101.",
+    ),
+    (
+        toml("[rules]", "max_grant_usd = 0"),
+        f", line 2, rules: expected one of {', '.join(keys.FILE_KEYS)},"
+        f" {', '.join(keys.TABLES)}, got an unknown key.",
+    ),
+]
 
 
-@pytest.mark.parametrize(("text", "said"), INVALID + INVALID_PRICES)
+@pytest.mark.parametrize(("text", "said"), INVALID + INVALID_PRICES + INVALID_FILTERS_AND_LEVELS)
 def test_what_is_not_valid_is_named_by_line_key_and_what_was_expected(
     config: Path, text: str, said: str
 ) -> None:
@@ -704,8 +759,11 @@ def test_a_decision_blocks_advises_and_warns() -> None:
 def test_each_unit_counts_its_own() -> None:
     tokens = Usage(2, 30, 400, 5_000, 60_000, 7)
     spend = Spend(1, *tokens, 8 * PICO, 9 * PICO, 17 * PICO, 10 * PICO, 1)
+    added_up = ("usd", *COUNTED_UNITS)
+    assert set(UNITS) == {*added_up, *LEVEL_UNITS}
     counted = {
-        unit: spent(Budget("b", "day", unit, 1, (), "block", "", SOURCE), spend) for unit in UNITS
+        unit: spent(Budget("b", "day", unit, 1, (), "block", "", SOURCE), spend)
+        for unit in added_up
     }
     assert counted == {
         "usd": (8 + 9 + 10) * PICO,
@@ -716,4 +774,11 @@ def test_each_unit_counts_its_own() -> None:
         "cache_write_tokens": 65_000,
         "steps": 1,
     }
-    assert set(counted) == {"usd", *COUNTED_UNITS}
+
+
+def test_a_filtered_budget_leaves_out_what_no_step_tells_of() -> None:
+    spend = Spend(picousd=8, bound_picousd=9, unattributed_picousd=17)
+    budget = Budget("b", "day", "usd", 1, (), "block", "", SOURCE)
+    assert spent(budget, spend) == 8 + 9 + 17
+    for only in ({"models": ("*",)}, {"agents": ("main",)}, {"branches": ("x",)}):
+        assert spent(budget._replace(**only), spend) == 8 + 9

@@ -48,7 +48,7 @@ def test_a_session_budget_of_a_cent_stops_after_the_fifth_step(home: Home, plugi
 
 
 def test_a_day_budget_holds_over_sessions(home: Home, plugin: Path) -> None:
-    home.write(".claude/budget.toml", budget_toml(day="usd = 0.0100"))
+    home.write(".claude/budget.toml", budget_toml(day='usd = 0.0100\nstop = "after"'))
     with Stub(bash_loop(2)) as stub:
         run_headless(home, stub, "count", plugin_dir=plugin)
         assert len(stub.requests) == 3
@@ -96,7 +96,7 @@ def test_a_token_budget_stops_an_agent_whose_lines_are_late(home: Home, plugin: 
 
 
 def test_plugin_and_settings_install_at_once_book_nothing_twice(home: Home) -> None:
-    home.write(".claude/budget.toml", budget_toml(session="usd = 0.0100"))
+    home.write(".claude/budget.toml", budget_toml(session='usd = 0.0100\nstop = "after"'))
     installed = command(home, "install", "--scope", "user")
     assert installed.returncode == 0, installed.stderr
     with Stub(bash_loop(None)) as stub:
@@ -107,7 +107,7 @@ def test_plugin_and_settings_install_at_once_book_nothing_twice(home: Home) -> N
 
 
 def test_a_settings_install_alone_stops_too(home: Home) -> None:
-    home.write(".claude/budget.toml", budget_toml(session="usd = 0.0100"))
+    home.write(".claude/budget.toml", budget_toml(session='usd = 0.0100\nstop = "after"'))
     assert command(home, "install").returncode == 0
     with Stub(bash_loop(None)) as stub:
         run_headless(home, stub, "count")
