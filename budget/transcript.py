@@ -10,23 +10,25 @@ import os
 import re
 from binascii import crc32
 from collections.abc import Callable, Iterator
+from io import FileIO
 from json import loads as json_loads
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from budget.errors import InputError
 from budget.files import open_regular
 from budget.model import ClientTotal, Step
-from budget.steps import Writer, clean, stated_picousd, step_of
+from budget.steps import Found, Writer, clean, stated_picousd, step_of
 
-CHUNK = 4 * 1024 * 1024
+# Small enough to stay in the processor's cache while it is searched.
+CHUNK = 512 * 1024
 MAX_LINE = 16 * 1024 * 1024
 _HEAD = 256
 # Every usage has it, and nothing shorter can be searched for as fast.
 _MARK = b'"output_tokens"'
-# In the last bytes every line is parsed: the tool calls of the last step are told from them.
-_TAIL = 256 * 1024
 # A usage with objects in it, not deeper: another is never taken for a repetition.
 _USAGE = re.compile(rb'"usage":\{(?:[^{}]++|\{[^{}]*+\})*+\}')
+# What a damaged line raises where it is decoded.
+_DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 NOT_ANSWERED = "?"
@@ -128,13 +130,24 @@ def changed(place: Place, cursor: Cursor) -> bool:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) != cursor[:4]
 
 
-Loads = Callable[[bytes], Any]
+Decode = Callable[[bytes, Writer, str], Found | None]
+
+
+def decoded(line: bytes, writer: Writer, prompt_id: str) -> Found | None:
+    """What a line tells of; None for a line that is no API response.
+
+    Raises `ValueError`, `TypeError`, `KeyError`, `AttributeError` or `RecursionError` for a damaged
+    one. Damaged text does not cost the step: its numbers are as they were.
+    """
+    return step_of(_parsed(line), writer, prompt_id)
 
 
 def read(
-    place: Place, cursor: Cursor, loads: Loads = json_loads, finished: bool = False
+    place: Place, cursor: Cursor, decode: Decode = decoded, finished: bool = False
 ) -> Iterator[Batch]:
     """Yields what was appended since `cursor`, a batch per chunk of the file.
+
+    `decode` does what `decoded` does, maybe faster (`typed.decoded`).
 
     A last line without its newline waits for the next call; when the file is taken as `finished`
     it is read if it is whole. A file that shrank, was replaced or was rewritten is read from its
@@ -150,53 +163,68 @@ def read(
         file.seek(cursor.offset)
         offset, prompt_id, tool_use_ids = cursor.offset, cursor.prompt_id, cursor.tool_use_ids
         message_id, tail, all_bad = cursor.message_id, cursor.tail, cursor.bad_lines
-        rest, done = b"", False
+        # One buffer for the whole file: a new one for each chunk costs more than reading it.
+        data, size, done = bytearray(CHUNK), 0, False
         while not done:
-            block = file.read(CHUNK)
-            rest += block
-            done = not block
-            unended = int(done and finished and _is_whole(rest, loads))
-            rest += b"\n" * unended
-            end = rest.rfind(b"\n") + 1
+            added = _fill(file, data, size)
+            size += added
+            done = not added
+            unended = int(done and finished and _is_whole(data[:size]))
+            data[size : size + unended] = b"\n" * unended
+            size += unended
+            end = data.rfind(b"\n", 0, size) + 1
             bad_lines = 0
             steps: list[Step] = []
-            parsed = 0
+            searched = 0
             repeated = _Repeated()
-            for start, stop in _usage_lines(rest, end):
+            for start, stop in _usage_lines(data, end):
                 if stop - start > MAX_LINE:
                     bad_lines += 1
                     continue
-                line = rest[start:stop]
-                if stop < end - _TAIL and repeated.same_step(line):
+                if searched < start:
+                    prompt_id = _last_prompt(data, searched, start) or prompt_id
+                searched = stop
+                line = bytes(data[start:stop])
+                if repeated.skips(line):
                     continue
-                prompt_id = _last_prompt(rest, parsed, start) or prompt_id
-                parsed = stop
                 try:
-                    found = step_of(_parsed(line, loads), writer, prompt_id)
-                except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                    found = decode(line, writer, prompt_id)
+                except _DAMAGED:
                     bad_lines += 1
                     continue
                 if found is not None:
                     same_step = found.steps[0].message_id == message_id
                     tool_use_ids = f"{tool_use_ids} {found.tools}" if same_step else found.tools
-                    tool_use_ids = tool_use_ids.strip()
                     message_id = found.steps[0].message_id
                     steps += found.steps
                     repeated.remember(message_id, line)
-            newer_prompt = _last_prompt(rest, parsed, end)
+            for line in repeated.skipped:
+                try:
+                    found = decode(line, writer, prompt_id)
+                except _DAMAGED:
+                    bad_lines += 1
+                    continue
+                tool_use_ids = f"{tool_use_ids} {found.tools if found else ''}"
+            tool_use_ids = tool_use_ids.strip()
+            newer_prompt = _last_prompt(data, searched, end)
             if newer_prompt and newer_prompt != prompt_id:
                 prompt_id, tool_use_ids = newer_prompt, NOT_ANSWERED
             offset += end - unended
-            rest_before, rest = rest, rest[end:]
             if end:
-                tail = _checksum(rest_before[max(0, end - _HEAD) : end])
-            if len(rest) > MAX_LINE:
-                prompt_id = _last_prompt(rest, 0, len(rest)) or prompt_id
-                length, told_usage = _skip_line(file, rest)
+                tail = _checksum(data[max(0, end - _HEAD) : end])
+            client_totals = _cost_states(data, end, place)
+            data[: size - end] = data[end:size]
+            size -= end
+            if size > MAX_LINE:
+                prompt_id = _last_prompt(data, 0, size) or prompt_id
+                told_usage = data.find(_MARK, 0, size) != -1
+                length, told_usage = _skip_line(
+                    file, size, bytes(data[size - 16 : size]), told_usage
+                )
                 bad_lines += told_usage
                 tail = "" if length else tail
                 offset += length
-                rest = b""
+                size = 0
                 done = not length  # still being written: its end comes with a later call
             all_bad += bad_lines
             seen = (status.st_size, status.st_mtime_ns) if done else (-1, -1)
@@ -215,21 +243,29 @@ def read(
                     all_bad,
                 ),
                 bad_lines,
-                _cost_states(rest_before, end, place),
+                client_totals,
             )
 
 
-def _head(file: BinaryIO, length: int) -> str:
+def _fill(file: FileIO, data: bytearray, size: int) -> int:
+    """Reads on behind the first `size` bytes; how many bytes. What holds a long line grows."""
+    if len(data) < size + CHUNK // 2 + 1:
+        data.extend(bytes(max(CHUNK, size)))
+    with memoryview(data) as whole, whole[size:] as free:
+        return file.readinto(free) or 0
+
+
+def _head(file: FileIO, length: int) -> str:
     file.seek(0)
     head = file.read(length)
     return _checksum(head)
 
 
-def _checksum(data: bytes) -> str:
+def _checksum(data: bytes | bytearray) -> str:
     return f"{len(data)}:{crc32(data):08x}"
 
 
-def _continues(file: BinaryIO, status: os.stat_result, cursor: Cursor) -> bool:
+def _continues(file: FileIO, status: os.stat_result, cursor: Cursor) -> bool:
     if (status.st_dev, status.st_ino) != cursor[:2] or status.st_size < cursor.offset:
         return False
     length = int(cursor.head.partition(":")[0] or 0)
@@ -244,17 +280,16 @@ def _continues(file: BinaryIO, status: os.stat_result, cursor: Cursor) -> bool:
     return tail.endswith(b"\n") and cursor.tail in ("", _checksum(tail))
 
 
-def _parsed(line: bytes, loads: Loads) -> Any:
-    """The JSON of a line. Damaged text does not cost the step: its numbers are as they were."""
+def _parsed(line: bytes | bytearray) -> Any:
     try:
-        return loads(line)
+        return json_loads(line)
     except UnicodeDecodeError:
         return json_loads(line.decode("utf-8", "replace"))
 
 
-def _is_whole(line: bytes, loads: Loads) -> bool:
+def _is_whole(line: bytes | bytearray) -> bool:
     try:
-        return isinstance(_parsed(line, loads), dict)
+        return isinstance(_parsed(line), dict)
     except (ValueError, RecursionError):
         return False
 
@@ -262,25 +297,37 @@ def _is_whole(line: bytes, loads: Loads) -> bool:
 class _Repeated:
     """Knows a line that says nothing new: the same message id, with the same usage to the byte.
 
-    A step is written as several such lines. Parsing them is most of the work of an import.
+    A step is written as several such lines. Decoding them is most of the work of an import. Those
+    of the last step are kept: they may tell of further tool calls.
     """
 
     def __init__(self) -> None:
-        self._id = self._usage = b""
+        self._id = self._line = b""
+        self._usage: bytes | None = None
+        self.skipped: list[bytes] = []
 
     def remember(self, message_id: str, line: bytes) -> None:
-        at = line.rfind(b'"usage":{')
-        usage = _USAGE.match(line, at) if at != -1 else None
-        self._usage = usage[0] if usage else b""
         self._id = b'"id":"%s"' % message_id.encode()
+        self._line, self._usage = line, None
+        self.skipped = []
 
-    def same_step(self, line: bytes) -> bool:
+    def skips(self, line: bytes) -> bool:
+        """Whether the line need not be decoded."""
         # The first id of a line is the message's: what it says of others comes later.
-        at = line.find(b'"id":"')
-        return bool(self._usage) and line.startswith(self._id, at) and self._usage in line
+        if not self._id or not line.startswith(self._id, line.find(b'"id":"')):
+            return False
+        if self._usage is None:
+            found = _USAGE.match(self._line, max(0, self._line.rfind(b'"usage":{')))
+            self._usage = found[0] if found else b""
+        same = bool(self._usage) and (
+            line.startswith(self._usage, line.rfind(b'"usage":{')) or self._usage in line
+        )
+        if same:
+            self.skipped.append(line)
+        return same
 
 
-def _usage_lines(data: bytes, end: int) -> Iterator[tuple[int, int]]:
+def _usage_lines(data: bytearray, end: int) -> Iterator[tuple[int, int]]:
     """Where the lines of `data[:end]` that name a usage start and end."""
     done = 0
     while (at := data.find(_MARK, done, end)) != -1:
@@ -290,23 +337,22 @@ def _usage_lines(data: bytes, end: int) -> Iterator[tuple[int, int]]:
         done = stop + 1
 
 
-def _last_prompt(data: bytes, start: int, end: int) -> str:
+def _last_prompt(data: bytearray, start: int, end: int) -> str:
     mark = b'"promptId":"'
     at = data.rfind(mark, start, end)
     if at == -1:
         return ""
     at += len(mark)
-    end = data.find(b'"', at, at + 100)
+    end = data.find(b'"', at, min(at + 100, end))
     return "" if end == -1 else clean(data[at:end].decode("utf-8", "replace"))
 
 
-def _skip_line(file: BinaryIO, seen: bytes) -> tuple[int, int]:
-    """Passes over a line too long to hold: its length and 1 if it told of a usage, else 0.
+def _skip_line(file: FileIO, length: int, edge: bytes, told: bool) -> tuple[int, bool]:
+    """Passes over a line too long to hold: its length, and whether it told of a usage.
 
-    The length is 0 while the line is unfinished.
+    Of what was read of it: the length, the last bytes, and whether they told of one. The length
+    is 0 while the line is unfinished.
     """
-    length, told = len(seen), _MARK in seen
-    edge = seen[-16:]
     while block := file.read(CHUNK):
         newline = block.find(b"\n")
         piece = block if newline == -1 else block[: newline + 1]
@@ -315,16 +361,19 @@ def _skip_line(file: BinaryIO, seen: bytes) -> tuple[int, int]:
         length += len(piece)
         if newline != -1:
             file.seek(newline + 1 - len(block), os.SEEK_CUR)
-            return length, int(told)
-    return 0, 0
+            return length, told
+    return 0, False
 
 
-def _cost_states(data: bytes, end: int, place: Place) -> list[ClientTotal]:
+def _cost_states(data: bytearray, end: int, place: Place) -> list[ClientTotal]:
     """The client's own total at the end of a stretch: it writes one when a session ends (2.1.330).
 
     It is cumulative over resumes, so the last one is the highest.
     """
-    at = data.rfind(b'"cost-state"', 0, end)
+    mark = b'"type":"cost-state"'
+    at, later = -1, data.find(mark, 0, end)
+    while later != -1:
+        at, later = later, data.find(mark, later + 1, end)
     if at == -1:
         return []
     line = data[data.rfind(b"\n", 0, at) + 1 : data.find(b"\n", at)]
