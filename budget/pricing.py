@@ -206,7 +206,7 @@ def _token_cost(usage: Usage, period: dict[str, Any]) -> int:
     long = period.get("long")
     rates = long if long and usage.prompt_tokens > long["above"] else period
     # A usage begins with the tokens of these kinds, in their order.
-    return sum(map(mul, usage, _picousd(*(rates.get(kind, "0") for kind in KINDS))))
+    return sum(map(mul, usage, _picousd(*[rates.get(kind, "0") for kind in KINDS])))
 
 
 @lru_cache(maxsize=256)

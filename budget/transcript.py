@@ -130,10 +130,10 @@ def changed(place: Place, cursor: Cursor) -> bool:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) != cursor[:4]
 
 
-Decode = Callable[[bytes, Writer, str], Found | None]
+Decode = Callable[[bytearray, Writer, str], Found | None]
 
 
-def decoded(line: bytes, writer: Writer, prompt_id: str) -> Found | None:
+def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
     """What a line tells of; None for a line that is no API response.
 
     Raises `ValueError`, `TypeError`, `KeyError`, `AttributeError` or `RecursionError` for a damaged
@@ -177,16 +177,16 @@ def read(
             steps: list[Step] = []
             searched = 0
             repeated = _Repeated()
-            for start, stop in _usage_lines(data, end):
+            for start, at, stop in _usage_lines(data, end):
                 if stop - start > MAX_LINE:
                     bad_lines += 1
                     continue
                 if searched < start:
                     prompt_id = _last_prompt(data, searched, start) or prompt_id
                 searched = stop
-                line = bytes(data[start:stop])
-                if repeated.skips(line):
+                if repeated.skips(data, start, at, stop):
                     continue
+                line = data[start:stop]
                 try:
                     found = decode(line, writer, prompt_id)
                 except _DAMAGED:
@@ -198,9 +198,9 @@ def read(
                     message_id = found.steps[0].message_id
                     steps += found.steps
                     repeated.remember(message_id, line)
-            for line in repeated.skipped:
+            for start, stop in repeated.skipped:
                 try:
-                    found = decode(line, writer, prompt_id)
+                    found = decode(data[start:stop], writer, prompt_id)
                 except _DAMAGED:
                     bad_lines += 1
                     continue
@@ -302,38 +302,43 @@ class _Repeated:
     """
 
     def __init__(self) -> None:
-        self._id = self._line = b""
-        self._usage: bytes | None = None
-        self.skipped: list[bytes] = []
+        self._id = b""
+        self._line = bytearray()
+        self._usage: bytes | bytearray | None = None
+        self._before = 0
+        """Bytes of the usage before `_MARK`."""
+        self.skipped: list[tuple[int, int]] = []
 
-    def remember(self, message_id: str, line: bytes) -> None:
+    def remember(self, message_id: str, line: bytearray) -> None:
         self._id = b'"id":"%s"' % message_id.encode()
         self._line, self._usage = line, None
         self.skipped = []
 
-    def skips(self, line: bytes) -> bool:
-        """Whether the line need not be decoded."""
+    def skips(self, data: bytearray, start: int, at: int, stop: int) -> bool:
+        """Whether the line `data[start:stop]`, with `_MARK` at `at`, need not be decoded."""
         # The first id of a line is the message's: what it says of others comes later.
-        if not self._id or not line.startswith(self._id, line.find(b'"id":"')):
+        if not self._id or not data.startswith(self._id, data.find(b'"id":"', start, stop)):
             return False
         if self._usage is None:
             found = _USAGE.match(self._line, max(0, self._line.rfind(b'"usage":{')))
-            self._usage = found[0] if found else b""
-        same = bool(self._usage) and (
-            line.startswith(self._usage, line.rfind(b'"usage":{')) or self._usage in line
-        )
-        if same:
-            self.skipped.append(line)
-        return same
+            self._usage = found[0] if found else bytearray()
+            self._before = found[0].find(_MARK) if found else 0
+        if not self._usage or not (
+            data.startswith(self._usage, at - self._before)
+            or data.find(self._usage, start, stop) != -1
+        ):
+            return False
+        self.skipped.append((start, stop))
+        return True
 
 
-def _usage_lines(data: bytearray, end: int) -> Iterator[tuple[int, int]]:
-    """Where the lines of `data[:end]` that name a usage start and end."""
+def _usage_lines(data: bytearray, end: int) -> Iterator[tuple[int, int, int]]:
+    """Where the lines of `data[:end]` that name a usage start, name it first, and end."""
     done = 0
     while (at := data.find(_MARK, done, end)) != -1:
         start = data.rfind(b"\n", done, at) + 1 or done
         stop = data.find(b"\n", at)
-        yield start, stop
+        yield start, at, stop
         done = stop + 1
 
 

@@ -69,7 +69,7 @@ _NO_SPLIT, _NO_TOOLS = _Split(0, 0), _Tools(0)
 _name = lru_cache(maxsize=256)(clean)
 
 
-def decoded(line: bytes, writer: Writer, prompt_id: str) -> Found | None:
+def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
     """The same as `transcript.decoded`, for every line."""
     try:
         told = _decode(line)
