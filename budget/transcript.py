@@ -250,7 +250,7 @@ def read(
 def _fill(file: FileIO, data: bytearray, size: int) -> int:
     """Reads on behind the first `size` bytes; how many bytes. What holds a long line grows."""
     if len(data) < size + CHUNK // 2 + 1:
-        data.extend(bytes(max(CHUNK, size)))
+        data.extend(bytes(max(CHUNK, size // 4)))
     with memoryview(data) as whole, whole[size:] as free:
         return file.readinto(free) or 0
 

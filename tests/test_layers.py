@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = {
     "words": ("", "errors", "files", "model"),
-    "pure": ("evaluate", "messages", "pricing", "steps", "transcript", "windows"),
+    "pure": ("evaluate", "messages", "pricing", "steps", "transcript", "typed", "windows"),
     "disk": ("database", "ledger", "paths", "policy", "reconcile", "rules", "sensor"),
     "flow": ("bug_report", "environment", "pipeline", "settings", "sweep"),
     "doors": (
@@ -36,6 +36,7 @@ LAYERS = {
 SIDEWAYS = {
     "files": {"errors"},
     "transcript": {"steps"},
+    "typed": {"steps", "transcript"},
     "messages": {"windows"},
     "ledger": {"database"},
     "policy": {"rules"},

@@ -77,7 +77,8 @@ def _print_json(made: reports.Report, query: reports.Query, timezone: str) -> No
         "unpriced_models": made.unpriced_models,
         "skipped_lines": made.skipped_lines,
     }
-    print(json.dumps(facts, indent=2))
+    # A field a line, without indentation: that comes from an encoder ten times as slow.
+    print(json.dumps(facts, separators=(",\n", ": ")))
 
 
 def _print_csv(made: reports.Report) -> None:
