@@ -25,8 +25,10 @@ MAX_LINE = 16 * 1024 * 1024
 _HEAD = 256
 # Every usage has it, and nothing shorter can be searched for as fast.
 _MARK = b'"output_tokens"'
-# A usage with objects in it, not deeper: another is never taken for a repetition.
-_USAGE = re.compile(rb'"usage":\{(?:[^{}]++|\{[^{}]*+\})*+\}')
+# A usage with objects in it and in these (its iterations), not deeper: another is never taken for a
+# repetition.
+_OBJECT = rb"\{[^{}]*+\}"
+_USAGE = re.compile(rb'"usage":\{(?:[^{}]++|\{(?:[^{}]++|%b)*+\})*+\}' % _OBJECT)
 # What a damaged line raises where it is decoded.
 _DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
@@ -375,10 +377,7 @@ def _cost_states(data: bytearray, end: int, place: Place) -> list[ClientTotal]:
 
     It is cumulative over resumes, so the last one is the highest.
     """
-    mark = b'"type":"cost-state"'
-    at, later = -1, data.find(mark, 0, end)
-    while later != -1:
-        at, later = later, data.find(mark, later + 1, end)
+    at = data.rfind(b'"cost-state"', 0, end)
     if at == -1:
         return []
     line = data[data.rfind(b"\n", 0, at) + 1 : data.find(b"\n", at)]

@@ -1,8 +1,8 @@
 """Decodes the line of a step by the types it has, in half the time a general parser takes.
 
 msgspec checks the whole line, keeps the fields named here and passes over all others. A line of
-any other form (a type that differs, damaged text, iterations, what clients before 2.1.100 repeat
-of agents) goes the general way, `transcript.decoded`: that says what a line means, and this must
+any other form (a type that differs, damaged text, what clients before 2.1.100 repeat of agents)
+goes the general way, `transcript.decoded`: that says what a line means, and this must
 agree.
 """
 
@@ -14,7 +14,7 @@ from msgspec.json import Decoder
 
 from budget import transcript
 from budget.model import Step
-from budget.steps import Found, Writer, clean, counted, milliseconds
+from budget.steps import Found, Writer, advisors_of, clean, counted, milliseconds, parts_of
 
 
 class _Split(Struct, gc=False):
@@ -81,7 +81,6 @@ def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
         told.type != "assistant"
         or message is None
         or usage is None
-        or usage.iterations
         or not message.id
         or message.model == "<synthetic>"
         or told.costUSD is not None
@@ -90,6 +89,18 @@ def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
     split, tools = usage.cache_creation or _NO_SPLIT, usage.server_tool_use or _NO_TOOLS
     requested, answered_by = _name(told.requestedModel), _name(message.model)
     session_id = _name(told.requestSessionId) or writer.session_id
+    used = counted(
+        (
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_input_tokens,
+            usage.cache_creation_input_tokens,
+            split.ephemeral_5m_input_tokens,
+            split.ephemeral_1h_input_tokens,
+            tools.web_search_requests,
+        )
+    )
+    iterations = usage.iterations
     step = Step(
         clean(message.id),
         session_id,
@@ -99,22 +110,12 @@ def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
         _name(told.gitBranch),
         requested if "claude" in requested.lower() else answered_by or requested,
         milliseconds(told.timestamp),
-        counted(
-            (
-                usage.input_tokens,
-                usage.output_tokens,
-                usage.cache_read_input_tokens,
-                usage.cache_creation_input_tokens,
-                split.ephemeral_5m_input_tokens,
-                split.ephemeral_1h_input_tokens,
-                tools.web_search_requests,
-            )
-        ),
+        used,
         _name(usage.speed),
         _name(usage.inference_geo),
         _name(usage.service_tier),
         1,
-        (),
+        parts_of(iterations, used) if iterations else (),
         None,
         writer.session_id if session_id != writer.session_id else "",
         writer.user,
@@ -124,4 +125,5 @@ def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
         calls = " ".join([clean(block.id) for block in content if block.type == "tool_use"])
     else:
         calls = ""
-    return Found([step], calls)
+    steps = [step, *advisors_of(iterations, step)] if iterations else [step]
+    return Found(steps, calls)

@@ -663,6 +663,14 @@ def test_the_lines_that_need_not_be_parsed_tell_of_tool_calls(file: Path) -> Non
     assert found.cursor.tool_use_ids == "toolu_2 toolu_3 toolu_4"
 
 
+def test_a_step_of_several_iterations_is_parsed_once(file: Path) -> None:
+    iterations = [usage() | {"type": "message"}] * 2
+    line = step_line("msg_1", usage(400, iterations=iterations))
+    file.write_bytes(line * 3 + step_line("msg_2"))
+    assert read_on(file).ids == ["msg_1", "msg_2"]
+    assert len(read_on(file).steps) == 2
+
+
 def test_a_step_that_names_the_one_before_is_not_taken_for_it(file: Path) -> None:
     call = {"type": "tool_use", "id": "toolu_1", "name": "Lookup", "input": {"id": "msg_1"}}
     file.write_bytes(step_line("msg_1") + step_line("msg_2", content=[call]) + step_line("msg_3"))

@@ -74,6 +74,25 @@ def test_the_usual_line_is_decoded_by_its_types(monkeypatch: Any) -> None:
     assert expected.tools == "toolu_1 toolu_2"
 
 
+KINDS = st.sampled_from(["message", "advisor_message", "other"])
+ITERATION = st.tuples(KINDS, st.integers(0, 9), st.booleans()).map(
+    lambda told: (
+        {**usage(told[1]), "type": told[0]}
+        | ({"model": "claude-opus-5", "cache_creation": None} if told[2] else {})
+    )
+)
+
+
+@given(st.lists(ITERATION, max_size=3), st.integers(1, 3), JSON)
+def test_iterations_mean_the_same(iterations: list[dict[str, Any]], times: int, value: Any) -> None:
+    """Also where they add up to the usage, and where one holds anything."""
+    used = usage(200 * times, input_tokens=10 * times, cache_read_input_tokens=30_000 * times)
+    used |= {"cache_creation_input_tokens": 1_000 * times, "cache_creation": None}
+    same = [{**usage(), "type": "message"}] * times
+    for told in (iterations, same, [*iterations, *same], [*same, value], value):
+        assert_same(json.dumps(assistant("msg_1", used | {"iterations": told})).encode())
+
+
 @given(st.lists(st.tuples(st.sampled_from(PLACES), JSON), max_size=3), st.booleans())
 @example([(("timestamp",), "2026-11-23 10:00:00.000Z")], True)
 @example([(("timestamp",), "2026-11-23T10:00:0٣.000Z")], False)
