@@ -1,10 +1,11 @@
-"""Processor time of an import and of a report, against ccusage on the same history, same run.
+"""Processor time of an import and of reports, against ccusage on the same history, same run.
 
-    python -m bench.import_time [--megabytes 300] [--ccusage FILE] [--rounds 5]
+    python -m bench.import_time [--megabytes 300] [--shape client ...] [--ccusage FILE] [--rounds 5]
 
-`--ccusage` names its native binary; without it only ours is timed. Each round times both in turn as
-whole processes, with a warm cache: ours into a new state folder, so that everything is booked.
-The report is timed over a ledger of 100,000 entries, a year of heavy use.
+`--ccusage` names its native binary; without it only ours is timed. For each shape of history (see
+`bench.history`) each round times both in turn as whole processes, with a warm cache: ours into a
+new state folder, so that everything is booked. The reports are timed over a ledger of 100,000
+entries, a year of heavy use.
 """
 
 import argparse
@@ -17,11 +18,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.history import write_history
+from bench.history import SHAPES, write_history
 from budget.ledger import Ledger
 from budget.model import Step, Usage
 from budget.paths import find_project, ledger_file
 from budget.pricing import load_table
+from budget.report import VIEWS
 
 ROOT = Path(__file__).resolve().parent.parent
 BUDGET = [sys.executable, "-m", "budget"]
@@ -64,40 +66,60 @@ def year_of_entries(env: Mapping[str, str], count: int) -> None:
     ledger.close()
 
 
+def time_import(options: argparse.Namespace, shape: str, folder: str) -> None:
+    config, state = Path(folder, shape), Path(folder, "state")
+    steps = write_history(config, options.megabytes, shape)
+    env = environment(folder) | {"CLAUDE_CONFIG_DIR": str(config)}
+    ours, theirs, memory = [], [], 0.0
+    for _ in range(options.rounds):
+        shutil.rmtree(state, ignore_errors=True)
+        took, peak = processor_s([*BUDGET, "import", "--json"], env)
+        ours.append(took)
+        memory = max(memory, peak)
+        if options.ccusage:
+            peer = [options.ccusage, "daily", "--json", "--offline"]
+            theirs.append(processor_s(peer, env)[0])
+    again = processor_s([*BUDGET, "import", "--json"], env)[0]
+    shutil.rmtree(state)
+    shutil.rmtree(config)
+    print(f"{shape}: {options.megabytes} MB of history, {steps:,} steps")
+    print(f"  budget import          {statistics.median(ours):.2f} s, {memory:.0f} MB of memory")
+    print(f"  budget import again    {again:.2f} s (nothing new)")
+    if theirs:
+        ratio = statistics.median(ours) / statistics.median(theirs)
+        print(f"  ccusage daily          {statistics.median(theirs):.2f} s")
+        print(f"  ours / theirs          {ratio:.2f}")
+
+
+def time_reports(options: argparse.Namespace, folder: str) -> None:
+    env = environment(folder)
+    year_of_entries(env, 100_000)
+    print("reports over 100,000 entries: of the project, of all")
+    for view in VIEWS:
+        report = [*BUDGET, "report", view, "--json", "--project", folder]
+        took = [
+            statistics.median(processor_s([*report, *more], env)[0] for _ in range(options.rounds))
+            for more in ((), ("--all",))
+        ]
+        print(f"  budget report {view:8} {took[0]:.2f} s {took[1]:.2f} s")
+
+
+def environment(folder: str) -> dict[str, str]:
+    return {"HOME": folder, "PATH": os.environ["PATH"], "BUDGET_HOME": str(Path(folder, "state"))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--megabytes", type=int, default=300)
+    parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--ccusage", default="")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    print("processor seconds of whole processes, median")
     with tempfile.TemporaryDirectory() as folder:
-        config, state = Path(folder, "config"), Path(folder, "state")
-        steps = write_history(config, options.megabytes)
-        env = {"HOME": folder, "PATH": os.environ["PATH"], "BUDGET_HOME": str(state)}
-        env |= {"CLAUDE_CONFIG_DIR": str(config)}
-        ours, theirs, memory = [], [], 0.0
-        for _ in range(options.rounds):
-            shutil.rmtree(state, ignore_errors=True)
-            took, peak = processor_s([*BUDGET, "import", "--json"], env)
-            ours.append(took)
-            memory = max(memory, peak)
-            if options.ccusage:
-                peer = [options.ccusage, "daily", "--json", "--offline"]
-                theirs.append(processor_s(peer, env)[0])
-        again = processor_s([*BUDGET, "import", "--json"], env)[0]
-        shutil.rmtree(state)
-        year_of_entries(env, 100_000)
-        report = [*BUDGET, "report", "daily", "--all", "--json"]
-        reports = [processor_s(report, env)[0] for _ in range(options.rounds)]
-    print(f"{options.megabytes} MB of history, {steps:,} steps; processor seconds, median")
-    print(f"budget import          {statistics.median(ours):.2f} s, {memory:.0f} MB of memory")
-    print(f"budget import again    {again:.2f} s (nothing new)")
-    if theirs:
-        ratio = statistics.median(ours) / statistics.median(theirs)
-        print(
-            f"ccusage daily          {statistics.median(theirs):.2f} s: ours / theirs {ratio:.2f}"
-        )
-    print(f"budget report daily    {statistics.median(reports):.2f} s over 100,000 entries")
+        for shape in options.shape:
+            time_import(options, shape, folder)
+        time_reports(options, folder)
 
 
 if __name__ == "__main__":

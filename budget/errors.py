@@ -21,3 +21,9 @@ class InputError(BudgetError):
 
 class PriceError(BudgetError):
     """The price table cannot be read."""
+
+
+class OptionError(BudgetError):
+    """A value of a command's option that cannot be: the text names the option."""
+
+    exit_code = 2

@@ -2,12 +2,12 @@
 
 import os
 import stat
-from typing import BinaryIO
+from io import FileIO
 
 from budget.errors import InputError
 
 
-def open_regular(path: str) -> BinaryIO:
+def open_regular(path: str) -> FileIO:
     """A regular file, unbuffered. Raises `InputError` for anything else, `OSError` otherwise."""
     # Without O_NONBLOCK, opening a FIFO would wait for a writer.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -15,7 +15,7 @@ def open_regular(path: str) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise InputError(f"{printable(path)} is not a regular file: it was not read.")
-    return open(fd, "rb", buffering=0)
+    return FileIO(fd)
 
 
 def read_some(path: str, limit: int) -> bytes:

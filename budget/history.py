@@ -4,9 +4,7 @@ import gc
 import os
 from collections.abc import Callable, Iterator
 from json import loads
-from typing import Any, NamedTuple
-
-import orjson
+from typing import NamedTuple
 
 from budget import paths, pipeline, reconcile
 from budget.errors import InputError, LedgerError
@@ -14,6 +12,7 @@ from budget.ledger import Ledger
 from budget.pricing import Table
 from budget.steps import clean
 from budget.transcript import Batch, Cursor, Place, changed, places, read
+from budget.typed import decoded
 
 # Steps are written in transactions of about this many bytes of transcript: what is lost by a kill.
 _TRANSACTION_BYTES = 32 * 1024 * 1024
@@ -191,14 +190,6 @@ def _joined(one: Summary, other: Summary) -> Summary:
     return Summary(**both)
 
 
-def _loads(line: bytes) -> Any:
-    """orjson, where it can read the line: it refuses lone surrogates, which clients do write."""
-    try:
-        return orjson.loads(line)
-    except ValueError:
-        return loads(line)
-
-
 class _Import:
     """Books the sessions of one project, in large transactions."""
 
@@ -256,7 +247,7 @@ class _Import:
     def _read(self, place: Place, cursor: Cursor) -> None:
         at = cursor.offset
         try:
-            for batch in read(place, cursor, _loads, finished=True):
+            for batch in read(place, cursor, decoded, finished=True):
                 self._pending.append((place, batch))
                 done = batch.cursor.offset - at if batch.cursor.offset >= at else 0
                 at = batch.cursor.offset

@@ -101,9 +101,9 @@ class Ledger(Database):
         for step in joined.values():
             row = known_rows.get(step.message_id)
             if row is None:
-                cost = price(step, table)
-                new_rows.append(_values(step, cost))
-                changes.add(step, _spend(step, cost))
+                values = _values(step, price(step, table))
+                new_rows.append(values)
+                changes.add_new(values)
                 continue
             booked, old_cost = _entry(row)
             if booked.session_id != step.session_id:
@@ -446,8 +446,14 @@ class _Changes:
         self._ledger = ledger
         # By (session, quarter, model, agent, branch, user): every bucket is a sum of these.
         self._spend: dict[tuple[str, int, str, str, str, str], Spend] = {}
+        self._rows: dict[tuple[str, int, str, str, str, str], list[tuple[Any, ...]]] = {}
         self._steps: list[tuple[int, str, int]] = []
         self.copies: list[tuple[str, str]] = []
+
+    def add_new(self, row: tuple[Any, ...]) -> None:
+        """An entry as a row of `_COLUMNS`: summed with the others of its kind in `write`."""
+        key = (row[1], row[7] // QUARTER_MS * QUARTER_MS, row[6], row[2], row[5], row[20])
+        self._rows.setdefault(key, []).append(row)
 
     def add(self, step: Step, spend: Spend) -> None:
         quarter = step.at_ms // QUARTER_MS * QUARTER_MS
@@ -458,16 +464,19 @@ class _Changes:
 
     def write(self) -> None:
         totals: dict[Bucket, Spend] = {}
+        for key, rows in self._rows.items():
+            self._spend[key] = self._spend.get(key, Spend()).plus(_spend_of(rows))
         for key, spend in self._spend.items():
             for bucket in buckets(*key):
                 known = totals.get(bucket)
                 totals[bucket] = spend if known is None else known.plus(spend)
         self._ledger.add_to_totals(totals)
         if self._ledger.rows("SELECT 1 FROM client_totals WHERE since_ms > 0 LIMIT 1"):
+            new = [(row[23], row[1], row[7]) for rows in self._rows.values() for row in rows]
             self._ledger.write_many(
                 "UPDATE client_totals SET before_picousd = before_picousd + ?"
                 " WHERE session_id = ? AND since_ms > ?",
-                self._steps,
+                self._steps + new,
             )
         self._ledger.write_many("INSERT OR IGNORE INTO copies VALUES (?, ?)", self.copies)
 
@@ -514,6 +523,14 @@ def _entry(row: tuple[Any, ...]) -> tuple[Step, Price]:
     parts = tuple(Usage(*part) for part in loads(row[18])) if row[18] else ()
     step = Step._make((*row[:8], Usage(*row[8:14]), *row[14:18], parts, row[19], "", row[20]))
     return step, Price(*row[21:])
+
+
+def _spend_of(rows: list[tuple[Any, ...]]) -> Spend:
+    """What entries, as rows of `_COLUMNS`, add to a total."""
+    columns = list(zip(*rows, strict=True))
+    costs = [cost for cost in columns[21] if cost is not None]
+    sums = [*map(sum, (columns[17], *columns[8:14], costs, *columns[22:24]))]
+    return Spend._make([*sums, 0, len(rows) - len(costs)])
 
 
 def _spend(step: Step, cost: Price) -> Spend:

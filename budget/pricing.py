@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from json import loads
+from operator import mul
 from typing import Any, NamedTuple
 
 from budget.errors import PriceError
@@ -204,11 +205,13 @@ def _token_cost(usage: Usage, period: dict[str, Any]) -> int:
     """What one request's tokens cost; a long prompt is priced as a whole at the long rates."""
     long = period.get("long")
     rates = long if long and usage.prompt_tokens > long["above"] else period
-    cost = 0
-    for kind, tokens in zip(KINDS, usage, strict=False):
-        if tokens:
-            cost += tokens * picousd_per_token(rates.get(kind, "0"))
-    return cost
+    # A usage begins with the tokens of these kinds, in their order.
+    return sum(map(mul, usage, _picousd(*[rates.get(kind, "0") for kind in KINDS])))
+
+
+@lru_cache(maxsize=256)
+def _picousd(*usd_per_million: str) -> tuple[int, ...]:
+    return tuple(map(picousd_per_token, usd_per_million))
 
 
 def _bound(step: Step, table: Table) -> int:

@@ -48,10 +48,7 @@ class Report(NamedTuple):
 
     @property
     def total(self) -> Spend:
-        total = Spend()
-        for spend in self.rows.values():
-            total = total.plus(spend)
-        return total
+        return Spend._make(map(sum, zip(Spend(), *self.rows.values(), strict=True)))
 
 
 def make(query: Query, ledgers: Iterable[Ledger]) -> Report:

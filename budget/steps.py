@@ -4,11 +4,13 @@ Source of the format and of every rule: Claude Code 2.1.330, measured 2026-11-23
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from budget.model import MAX_SEARCHES, MAX_TOKENS, PICO, Step, Usage
+
+_INT = {int}
 
 
 class Found(NamedTuple):
@@ -71,12 +73,12 @@ def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | Non
         clean(raw.get("inference_geo")),
         clean(raw.get("service_tier")),
         responses=1,
-        parts=_parts(iterations, usage) if iterations else (),
+        parts=parts_of(iterations, usage) if iterations else (),
         stated_picousd=stated_picousd(line.get("costUSD")),
         copied_into=writer.session_id if session_id != writer.session_id else "",
         user=writer.user,
     )
-    steps = [step, *_advisors(iterations, step)] if iterations else [step]
+    steps = [step, *advisors_of(iterations, step)] if iterations else [step]
     return Found(steps, _tool_use_ids(message.get("content")))
 
 
@@ -88,7 +90,7 @@ def _tool_use_ids(content: Any) -> str:
     )
 
 
-def _parts(iterations: Any, usage: Usage) -> tuple[Usage, ...]:
+def parts_of(iterations: Any, usage: Usage) -> tuple[Usage, ...]:
     """The iterations of a step, where they are several and add up to it (else they tell nothing).
 
     The client decides on a long-prompt rate for each of them. 1-hour writes that only the total
@@ -118,7 +120,7 @@ def _unsplit_writes(raw: dict[str, Any]) -> int:
     return max(0, (raw.get("cache_creation_input_tokens") or 0) - (hour or 0) - (minutes or 0))
 
 
-def _advisors(iterations: Any, step: Step) -> Iterator[Step]:
+def advisors_of(iterations: Any, step: Step) -> Iterator[Step]:
     """What advisor models used within a step: priced on their model, `us` as the step.
 
     Source: the client's costUSD (2.1.330, measured 2026-11-23). Their `speed` and web searches
@@ -165,14 +167,22 @@ def _usage(raw: Any) -> Usage:
         split.get("ephemeral_1h_input_tokens") if has_split else 0,
         tools.get("web_search_requests") if isinstance(tools, dict) else 0,
     )
+    return counted(counts)
+
+
+def counted(counts: tuple[Any, ...]) -> Usage:
+    """A usage of its counts as the API states them, None for one that is missing.
+
+    They are: input, output, cache reads, cache writes in all, of these for 5 minutes and for
+    1 hour, web searches. Raises `ValueError` for a count that is none.
+    """
     numbers = [0 if count is None else count for count in counts]
-    for number in numbers:
-        # `type`, not `isinstance`: true and false are no counts.
-        if type(number) is not int or not 0 <= number <= MAX_TOKENS:
-            raise ValueError("not a count")
-    if numbers[6] > MAX_SEARCHES:
-        raise ValueError("not a count of searches")
+    # The types themselves, not `isinstance`: true and false are no counts.
+    if {*map(type, numbers)} != _INT or min(numbers) < 0 or max(numbers) > MAX_TOKENS:
+        raise ValueError("not a count")
     tokens_in, tokens_out, cache_read, write, write_5m, write_1h, searches = numbers
+    if searches > MAX_SEARCHES:
+        raise ValueError("not a count of searches")
     # Of the total, what the split does not call a 1-hour write is a 5-minute write; without a
     # total the split stands alone.
     total = write or write_5m + write_1h
@@ -181,11 +191,13 @@ def _usage(raw: Any) -> Usage:
 
 
 def milliseconds(timestamp: object) -> int:
+    """Since the epoch. Raises `TypeError` or `ValueError` for what is no time."""
     if not isinstance(timestamp, str):
         raise TypeError("timestamp")
-    # The client's own form, `2026-11-23T06:39:21.434Z`: a minute is looked up, the rest added.
+    # The client's own form, `2026-11-23T06:39:21.434Z`: day and minute are looked up.
     if len(timestamp) == 24 and timestamp[23] == "Z" and timestamp[19] == ".":
-        return _minute_ms(timestamp[:16]) + int(timestamp[17:19]) * 1000 + int(timestamp[20:23])
+        minute_ms = _day_ms(timestamp[:10]) + _clock_ms(timestamp[11:16])
+        return minute_ms + int(timestamp[17:19]) * 1000 + int(timestamp[20:23])
     moment = datetime.fromisoformat(timestamp)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -193,8 +205,14 @@ def milliseconds(timestamp: object) -> int:
 
 
 @lru_cache(maxsize=64)
-def _minute_ms(minute: str) -> int:
-    return int(datetime.fromisoformat(minute).replace(tzinfo=UTC).timestamp()) * 1000
+def _day_ms(day: str) -> int:
+    return int(datetime.fromisoformat(f"{day}T00:00Z").timestamp()) * 1000
+
+
+@lru_cache(maxsize=1440)
+def _clock_ms(clock: str) -> int:
+    moment = time.fromisoformat(clock)
+    return (moment.hour * 60 + moment.minute) * 60_000
 
 
 def clean(value: object, limit: int = 200) -> str:

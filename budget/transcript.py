@@ -10,23 +10,27 @@ import os
 import re
 from binascii import crc32
 from collections.abc import Callable, Iterator
+from io import FileIO
 from json import loads as json_loads
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from budget.errors import InputError
 from budget.files import open_regular
 from budget.model import MAX_TOKENS, ClientTotal, Compaction, Step
-from budget.steps import Writer, clean, milliseconds, stated_picousd, step_of
+from budget.steps import Found, Writer, clean, milliseconds, stated_picousd, step_of
 
-CHUNK = 4 * 1024 * 1024
+# Small enough to stay in the processor's cache while it is searched.
+CHUNK = 512 * 1024
 MAX_LINE = 16 * 1024 * 1024
 _HEAD = 256
 # Every usage has it, and nothing shorter can be searched for as fast.
 _MARK = b'"output_tokens"'
-# In the last bytes every line is parsed: the tool calls of the last step are told from them.
-_TAIL = 256 * 1024
-# A usage with objects in it, not deeper: another is never taken for a repetition.
-_USAGE = re.compile(rb'"usage":\{(?:[^{}]++|\{[^{}]*+\})*+\}')
+# A usage with objects in it and in these (its iterations), not deeper: another is never taken for a
+# repetition.
+_OBJECT = rb"\{[^{}]*+\}"
+_USAGE = re.compile(rb'"usage":\{(?:[^{}]++|\{(?:[^{}]++|%b)*+\})*+\}' % _OBJECT)
+# What a damaged line raises where it is decoded.
+_DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 NOT_ANSWERED = "?"
@@ -130,13 +134,24 @@ def changed(place: Place, cursor: Cursor) -> bool:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) != cursor[:4]
 
 
-Loads = Callable[[bytes], Any]
+Decode = Callable[[bytearray, Writer, str], Found | None]
+
+
+def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
+    """What a line tells of; None for a line that is no API response.
+
+    Raises `ValueError`, `TypeError`, `KeyError`, `AttributeError` or `RecursionError` for a damaged
+    one. Damaged text does not cost the step: its numbers are as they were.
+    """
+    return step_of(_parsed(line), writer, prompt_id)
 
 
 def read(
-    place: Place, cursor: Cursor, loads: Loads = json_loads, finished: bool = False
+    place: Place, cursor: Cursor, decode: Decode = decoded, finished: bool = False
 ) -> Iterator[Batch]:
     """Yields what was appended since `cursor`, a batch per chunk of the file.
+
+    `decode` does what `decoded` does, maybe faster (`typed.decoded`).
 
     A last line without its newline waits for the next call; when the file is taken as `finished`
     it is read if it is whole. A file that shrank, was replaced or was rewritten is read from its
@@ -152,53 +167,69 @@ def read(
         file.seek(cursor.offset)
         offset, prompt_id, tool_use_ids = cursor.offset, cursor.prompt_id, cursor.tool_use_ids
         message_id, tail, all_bad = cursor.message_id, cursor.tail, cursor.bad_lines
-        rest, done = b"", False
+        # One buffer for the whole file: a new one for each chunk costs more than reading it.
+        data, size, done = bytearray(CHUNK), 0, False
         while not done:
-            block = file.read(CHUNK)
-            rest += block
-            done = not block
-            unended = int(done and finished and _is_whole(rest, loads))
-            rest += b"\n" * unended
-            end = rest.rfind(b"\n") + 1
+            added = _fill(file, data, size)
+            size += added
+            done = not added
+            unended = int(done and finished and _is_whole(data[:size]))
+            data[size : size + unended] = b"\n" * unended
+            size += unended
+            end = data.rfind(b"\n", 0, size) + 1
             bad_lines = 0
             steps: list[Step] = []
-            parsed = 0
+            searched = 0
             repeated = _Repeated()
-            for start, stop in _usage_lines(rest, end):
+            for start, at, stop in _usage_lines(data, end):
                 if stop - start > MAX_LINE:
                     bad_lines += 1
                     continue
-                line = rest[start:stop]
-                if stop < end - _TAIL and repeated.same_step(line):
+                if searched < start:
+                    prompt_id = _last_prompt(data, searched, start) or prompt_id
+                searched = stop
+                if repeated.skips(data, start, at, stop):
                     continue
-                prompt_id = _last_prompt(rest, parsed, start) or prompt_id
-                parsed = stop
+                line = data[start:stop]
                 try:
-                    found = step_of(_parsed(line, loads), writer, prompt_id)
-                except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                    found = decode(line, writer, prompt_id)
+                except _DAMAGED:
                     bad_lines += 1
                     continue
                 if found is not None:
                     same_step = found.steps[0].message_id == message_id
                     tool_use_ids = f"{tool_use_ids} {found.tools}" if same_step else found.tools
-                    tool_use_ids = tool_use_ids.strip()
                     message_id = found.steps[0].message_id
                     steps += found.steps
                     repeated.remember(message_id, line)
-            newer_prompt = _last_prompt(rest, parsed, end)
+            for start, stop in repeated.skipped:
+                try:
+                    found = decode(data[start:stop], writer, prompt_id)
+                except _DAMAGED:
+                    bad_lines += 1
+                    continue
+                tool_use_ids = f"{tool_use_ids} {found.tools if found else ''}"
+            tool_use_ids = tool_use_ids.strip()
+            newer_prompt = _last_prompt(data, searched, end)
             if newer_prompt and newer_prompt != prompt_id:
                 prompt_id, tool_use_ids = newer_prompt, NOT_ANSWERED
             offset += end - unended
-            rest_before, rest = rest, rest[end:]
             if end:
-                tail = _checksum(rest_before[max(0, end - _HEAD) : end])
-            if len(rest) > MAX_LINE:
-                prompt_id = _last_prompt(rest, 0, len(rest)) or prompt_id
-                length, told_usage = _skip_line(file, rest)
+                tail = _checksum(data[max(0, end - _HEAD) : end])
+            client_totals = _cost_states(data, end, place)
+            compactions = _compactions(data, end, place)
+            data[: size - end] = data[end:size]
+            size -= end
+            if size > MAX_LINE:
+                prompt_id = _last_prompt(data, 0, size) or prompt_id
+                told_usage = data.find(_MARK, 0, size) != -1
+                length, told_usage = _skip_line(
+                    file, size, bytes(data[size - 16 : size]), told_usage
+                )
                 bad_lines += told_usage
                 tail = "" if length else tail
                 offset += length
-                rest = b""
+                size = 0
                 done = not length  # still being written: its end comes with a later call
             all_bad += bad_lines
             seen = (status.st_size, status.st_mtime_ns) if done else (-1, -1)
@@ -217,22 +248,30 @@ def read(
                     all_bad,
                 ),
                 bad_lines,
-                _cost_states(rest_before, end, place),
-                _compactions(rest_before, end, place),
+                client_totals,
+                compactions,
             )
 
 
-def _head(file: BinaryIO, length: int) -> str:
+def _fill(file: FileIO, data: bytearray, size: int) -> int:
+    """Reads on behind the first `size` bytes; how many bytes. What holds a long line grows."""
+    if len(data) < size + CHUNK // 2 + 1:
+        data.extend(bytes(max(CHUNK, size // 4)))
+    with memoryview(data) as whole, whole[size:] as free:
+        return file.readinto(free) or 0
+
+
+def _head(file: FileIO, length: int) -> str:
     file.seek(0)
     head = file.read(length)
     return _checksum(head)
 
 
-def _checksum(data: bytes) -> str:
+def _checksum(data: bytes | bytearray) -> str:
     return f"{len(data)}:{crc32(data):08x}"
 
 
-def _continues(file: BinaryIO, status: os.stat_result, cursor: Cursor) -> bool:
+def _continues(file: FileIO, status: os.stat_result, cursor: Cursor) -> bool:
     if (status.st_dev, status.st_ino) != cursor[:2] or status.st_size < cursor.offset:
         return False
     length = int(cursor.head.partition(":")[0] or 0)
@@ -247,17 +286,16 @@ def _continues(file: BinaryIO, status: os.stat_result, cursor: Cursor) -> bool:
     return tail.endswith(b"\n") and cursor.tail in ("", _checksum(tail))
 
 
-def _parsed(line: bytes, loads: Loads) -> Any:
-    """The JSON of a line. Damaged text does not cost the step: its numbers are as they were."""
+def _parsed(line: bytes | bytearray) -> Any:
     try:
-        return loads(line)
+        return json_loads(line)
     except UnicodeDecodeError:
         return json_loads(line.decode("utf-8", "replace"))
 
 
-def _is_whole(line: bytes, loads: Loads) -> bool:
+def _is_whole(line: bytes | bytearray) -> bool:
     try:
-        return isinstance(_parsed(line, loads), dict)
+        return isinstance(_parsed(line), dict)
     except (ValueError, RecursionError):
         return False
 
@@ -265,51 +303,67 @@ def _is_whole(line: bytes, loads: Loads) -> bool:
 class _Repeated:
     """Knows a line that says nothing new: the same message id, with the same usage to the byte.
 
-    A step is written as several such lines. Parsing them is most of the work of an import.
+    A step is written as several such lines. Decoding them is most of the work of an import. Those
+    of the last step are kept: they may tell of further tool calls.
     """
 
     def __init__(self) -> None:
-        self._id = self._usage = b""
+        self._id = b""
+        self._line = bytearray()
+        self._usage: bytes | bytearray | None = None
+        self._before = 0
+        """Bytes of the usage before `_MARK`."""
+        self.skipped: list[tuple[int, int]] = []
 
-    def remember(self, message_id: str, line: bytes) -> None:
-        at = line.rfind(b'"usage":{')
-        usage = _USAGE.match(line, at) if at != -1 else None
-        self._usage = usage[0] if usage else b""
+    def remember(self, message_id: str, line: bytearray) -> None:
         self._id = b'"id":"%s"' % message_id.encode()
+        self._line, self._usage = line, None
+        self.skipped = []
 
-    def same_step(self, line: bytes) -> bool:
+    def skips(self, data: bytearray, start: int, at: int, stop: int) -> bool:
+        """Whether the line `data[start:stop]`, with `_MARK` at `at`, need not be decoded."""
         # The first id of a line is the message's: what it says of others comes later.
-        at = line.find(b'"id":"')
-        return bool(self._usage) and line.startswith(self._id, at) and self._usage in line
+        if not self._id or not data.startswith(self._id, data.find(b'"id":"', start, stop)):
+            return False
+        if self._usage is None:
+            found = _USAGE.match(self._line, max(0, self._line.rfind(b'"usage":{')))
+            self._usage = found[0] if found else bytearray()
+            self._before = found[0].find(_MARK) if found else 0
+        if not self._usage or not (
+            data.startswith(self._usage, at - self._before)
+            or data.find(self._usage, start, stop) != -1
+        ):
+            return False
+        self.skipped.append((start, stop))
+        return True
 
 
-def _usage_lines(data: bytes, end: int) -> Iterator[tuple[int, int]]:
-    """Where the lines of `data[:end]` that name a usage start and end."""
+def _usage_lines(data: bytearray, end: int) -> Iterator[tuple[int, int, int]]:
+    """Where the lines of `data[:end]` that name a usage start, name it first, and end."""
     done = 0
     while (at := data.find(_MARK, done, end)) != -1:
         start = data.rfind(b"\n", done, at) + 1 or done
         stop = data.find(b"\n", at)
-        yield start, stop
+        yield start, at, stop
         done = stop + 1
 
 
-def _last_prompt(data: bytes, start: int, end: int) -> str:
+def _last_prompt(data: bytearray, start: int, end: int) -> str:
     mark = b'"promptId":"'
     at = data.rfind(mark, start, end)
     if at == -1:
         return ""
     at += len(mark)
-    end = data.find(b'"', at, at + 100)
+    end = data.find(b'"', at, min(at + 100, end))
     return "" if end == -1 else clean(data[at:end].decode("utf-8", "replace"))
 
 
-def _skip_line(file: BinaryIO, seen: bytes) -> tuple[int, int]:
-    """Passes over a line too long to hold: its length and 1 if it told of a usage, else 0.
+def _skip_line(file: FileIO, length: int, edge: bytes, told: bool) -> tuple[int, bool]:
+    """Passes over a line too long to hold: its length, and whether it told of a usage.
 
-    The length is 0 while the line is unfinished.
+    Of what was read of it: the length, the last bytes, and whether they told of one. The length
+    is 0 while the line is unfinished.
     """
-    length, told = len(seen), _MARK in seen
-    edge = seen[-16:]
     while block := file.read(CHUNK):
         newline = block.find(b"\n")
         piece = block if newline == -1 else block[: newline + 1]
@@ -318,11 +372,11 @@ def _skip_line(file: BinaryIO, seen: bytes) -> tuple[int, int]:
         length += len(piece)
         if newline != -1:
             file.seek(newline + 1 - len(block), os.SEEK_CUR)
-            return length, int(told)
-    return 0, 0
+            return length, told
+    return 0, False
 
 
-def _cost_states(data: bytes, end: int, place: Place) -> list[ClientTotal]:
+def _cost_states(data: bytearray, end: int, place: Place) -> list[ClientTotal]:
     """The client's own total at the end of a stretch: it writes one when a session ends (2.1.330).
 
     It is cumulative over resumes, so the last one is the highest.
@@ -365,12 +419,16 @@ def _are_tokens(*counts: object) -> bool:
     return all(type(count) is int and 0 <= count <= MAX_TOKENS for count in counts)
 
 
+_LATEST = 256 * 1024
+"""The last bytes of a transcript: what happened since the last step is in them."""
+
+
 def model_was_switched(path: str) -> bool:
     """Whether the person chose a model since the last step (`/model`, 2.1.330, 2026-11-23)."""
     try:
         with open_regular(path) as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
-            data = file.read(_TAIL)
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LATEST))
+            data = file.read(_LATEST)
     except (OSError, InputError):
         return False
     return data.rfind(b"<command-name>/model<") > data.rfind(_MARK)

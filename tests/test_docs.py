@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from budget import keys, rules
-from budget.cli import app
+from budget.cli.app import app
 from budget.export import FIELDS
 from tests.plugin import ROOT
 

@@ -1,29 +1,18 @@
 """Options that several commands share."""
 
-import os
-import time
 from typing import Annotated
 
 import typer
 
-from budget import paths
-from budget.errors import BudgetError
+from budget.cli.place import environment, find, now_ms
+
+__all__ = ["Json", "Project", "environment", "find", "now_ms"]
 
 Project = Annotated[
     str,
     typer.Option("--project", metavar="DIR", help="A folder of the project; default: this one."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
-
-
-def find(folder: str) -> paths.Project:
-    """The project of a folder. Raises `BudgetError` when there is no such folder."""
-    try:
-        if os.path.isdir(folder):
-            return paths.find_project(folder)
-    except OSError as error:
-        raise BudgetError(f"{folder} cannot be entered: {error.strerror}.") from error
-    raise BudgetError(f"{folder} is not a folder.")
 
 
 def day_ms(text: str, timezone: str, option: str = "--since") -> int:
@@ -38,11 +27,3 @@ def day_ms(text: str, timezone: str, option: str = "--since") -> int:
         raise typer.BadParameter(
             f"{option} expects a date such as 2026-11-23, got {text!r}."
         ) from None
-
-
-def environment() -> dict[str, str]:
-    return dict(os.environ)
-
-
-def now_ms() -> int:
-    return int(time.time() * 1000)

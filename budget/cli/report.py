@@ -1,15 +1,13 @@
 """`budget report`: what was spent, by time, session, model, agent, branch and so on."""
 
-import csv
 import enum
-import sys
-from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from budget import report as reports
-from budget.cli import options
+from budget.cli import options, show_report
+from budget.errors import OptionError
 
 View = enum.StrEnum("View", {name: name for name in reports.VIEWS})  # type: ignore[misc]
 
@@ -27,68 +25,7 @@ def report(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
 ) -> None:
     """Show what was spent and on what, from the ledger. `budget import` books older sessions."""
-    env, found = options.environment(), options.find(project)
-    name, tz = _zone(timezone, env, found)
-    if since and until and since > until:
-        raise typer.BadParameter("--until is before --since.")
-    query = reports.Query(str(by), _date(since, "--since"), _date(until, "--until"), tz)
-    ledgers = reports.open_ledgers(env, found, every)
     try:
-        made = reports.make(query, ledgers)
-    finally:
-        for ledger in ledgers:
-            ledger.close()
-    if json:
-        _print_json(made, query, name)
-    elif as_csv:
-        _print_csv(made)
-    else:
-        from budget.render import show_report
-
-        show_report(made, query.by)
-
-
-def _zone(timezone: str, env: dict[str, str], project: Any) -> tuple[str, Any]:
-    from budget import pipeline
-    from budget.windows import system_zone_name, zone
-
-    if not timezone:
-        timezone = pipeline.policy_of(env, project).timezone
-    try:
-        return timezone or system_zone_name(), zone(timezone)
-    except ValueError as error:
-        raise typer.BadParameter(f"--timezone: {error}.") from None
-
-
-def _date(text: str, option: str) -> date | None:
-    if not text:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{option} expects a date such as 2026-11-23, got {text!r}."
-        ) from None
-
-
-def _print_json(made: reports.Report, query: reports.Query, timezone: str) -> None:
-    import json
-
-    facts = {
-        "by": query.by,
-        "since": query.since.isoformat() if query.since else None,
-        "until": query.until.isoformat() if query.until else None,
-        "timezone": timezone,
-        "rows": [reports.row_facts(key, spend) for key, spend in made.rows.items()],
-        "total": reports.row_facts("total", made.total),
-        "unpriced_models": made.unpriced_models,
-        "skipped_lines": made.skipped_lines,
-    }
-    typer.echo(json.dumps(facts, indent=2))
-
-
-def _print_csv(made: reports.Report) -> None:
-    rows = [reports.row_facts(key, spend) for key, spend in made.rows.items()]
-    writer = csv.DictWriter(sys.stdout, fieldnames=list(reports.row_facts("", made.total)))
-    writer.writeheader()
-    writer.writerows(rows)
+        show_report.run(str(by), since, until, timezone, every, project, json, as_csv)
+    except OptionError as error:
+        raise typer.BadParameter(str(error)) from None
