@@ -190,7 +190,7 @@ def _moment(event: Event, env: paths.Env, now_ms: int) -> pipeline.Moment:
         session_id=event.session_id,
         transcript=transcript,
         agent_id=event.agent_id,
-        tool_use_ids=event.tool_use_ids if event.name == "PostToolBatch" else (),
+        tool_use_ids=_calls(event),
         ended=event.name in ("Stop", "SubagentStop"),
         prompt_id=event.prompt_id,
         now_ms=now_ms,
@@ -202,6 +202,14 @@ def _moment(event: Event, env: paths.Env, now_ms: int) -> pipeline.Moment:
         call_id=event.tool_use_id,
         added_bytes=event.added_bytes,
     )
+
+
+def _calls(event: Event) -> tuple[str, ...]:
+    """The tool calls of the step that has to be booked before an event can be judged."""
+    if event.name == "PostToolBatch":
+        return event.tool_use_ids
+    starts = event.name == "PreToolUse" and event.tool_name in AGENT_TOOLS and event.tool_use_id
+    return (event.tool_use_id,) if starts else ()
 
 
 def _next(event: Event) -> str:

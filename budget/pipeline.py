@@ -170,7 +170,9 @@ def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env, table: 
     if moment.transcript:
         booking.read_all()
         only_usd = all(budget.unit == "usd" for budget in policy.budgets)
-        if moment.ended or (moment.tool_use_ids and not (reports and only_usd)):
+        # What the first step of an agent will cost is told from the step that starts it.
+        needed = moment.next_is == "agent" or not (reports and only_usd)
+        if moment.ended or (moment.tool_use_ids and needed):
             booking.await_step()
     with ledger.transaction():
         booking.flush_into_open_transaction()

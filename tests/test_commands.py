@@ -227,8 +227,8 @@ def standing(machine: Machine, **change: Any) -> dict[str, Any]:
                 "unit": "usd",
                 "limit": "0.000020",
                 "spent": "0.000010",
-                "reserved": "0.000000",
-                "left": "0.000010",
+                "reserved": "0.000005",  # the next step of s1
+                "left": "0.000005",
                 "fraction": 0.5,
                 "state": "ok",
                 "resets_at": None,
@@ -244,8 +244,8 @@ def standing(machine: Machine, **change: Any) -> dict[str, Any]:
                 "unit": "steps",
                 "limit": 100,
                 "spent": 3,
-                "reserved": 0,
-                "left": 97,
+                "reserved": 2,  # and of s0
+                "left": 95,
                 "fraction": 0.03,
                 "state": "ok",
                 "resets_at": None,
@@ -265,6 +265,9 @@ def standing(machine: Machine, **change: Any) -> dict[str, Any]:
     return {**whole, **change}
 
 
+BURN = {"usd_per_hour", "over_minutes", "next_limit", "next_limit_at", "day_usd", "month_usd"}
+
+
 @pytest.fixture
 def spent(machine: Machine) -> Machine:
     """A machine with `LIMITS` and three steps, the last two in session s1."""
@@ -278,6 +281,7 @@ def test_status_json_is_what_the_contract_says(spent: Machine) -> None:
     status = facts(spent, "status")
     as_of = status.pop("as_of")
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", as_of)
+    assert set(status.pop("burn")) == BURN
     assert status == standing(spent)
     assert 3 * STEP_MICRO_USD == 15
 
@@ -317,16 +321,20 @@ def test_a_day_resets_at_the_next_midnight_of_its_time_zone(machine: Machine) ->
 def test_status_for_people_has_a_row_for_each_budget(spent: Machine) -> None:
     code, stdout, stderr = budget(spent, "status", "--project", str(spent.project), cwd=spent.root)
     assert (code, stderr) == (0, "")
-    first, _, session, every, total = stdout.splitlines()
+    first, _, session, every, total, *held = stdout.splitlines()
     assert first == f"Budgets of {spent.project}"
     for row, parts in (
-        (session, ("session", "$0.000010", "$0.000020", "50 %", "with a new session")),
-        (every, ("all", "3", "100", "97", "3 %", "never")),
+        (session, ("session", "$0.000010", "$0.000020", "$0.000005", "50 %", "with a new session")),
+        (every, ("all (per total)", "3", "100 steps", "95", "3 %", "never")),
     ):
         at = 0
         for part in (*parts, ".claude/budget.toml"):
             at = row.index(part, at) + len(part)
     assert total == "In all: $0.000015, 3 steps, 3 tokens."
+    assert held == [
+        "! session: $0.000005 is held for steps under way.",
+        "! all: 2 is held for steps under way.",
+    ]
     assert "\x1b" not in stdout, "no colours into a pipe"
 
 
@@ -459,16 +467,32 @@ def test_check_names_every_problem_of_every_file(machine: Machine) -> None:
         f"{repo}, line 4, budgets.day: expected a limit: one of {units}, got none.",
     ]
     told = "not valid  ~/.claude/budget.toml (user)\nnot valid  .claude/budget.toml (repo)\n"
+    told += NOT_THERE
     told += "".join(f"  {problem}\n" for problem in problems)
     none = "No budgets hold here. `budget init` writes .claude/budget.toml.\n"
     assert budget(machine, "check") == (3, told + none, "")
-    files = [
-        {"layer": "user", "file": str(user), "shown": "~/.claude/budget.toml"},
-        {"layer": "repo", "file": str(repo), "shown": ".claude/budget.toml"},
-    ]
+    project = machine.project
+    names = {
+        "/etc/claude-code/budget-policy.toml": ("managed", "/etc/claude-code/budget-policy.toml"),
+        ".claude/budget-policy.toml": ("team", str(project / ".claude" / "budget-policy.toml")),
+        ".claude/budget.local.toml": ("local", str(project / ".claude" / "budget.local.toml")),
+        "~/.claude/budget.toml": ("user", str(user)),
+        ".claude/budget.toml": ("repo", str(repo)),
+    }
     assert facts(machine, "check", code=3) == {
-        "files": [{**file, "state": "not valid"} for file in files],
+        "files": [
+            {
+                "layer": layer,
+                "file": file,
+                "shown": shown,
+                "state": "not valid" if layer in ("user", "repo") else "none",
+            }
+            for shown, (layer, file) in names.items()
+        ],
         "problems": problems,
+        "person": "",
+        "on_error": "allow",
+        "max_grant_usd": None,
         "budgets": [],
     }
 
@@ -497,6 +521,12 @@ def test_check_shows_what_holds_when_files_are_merged(machine: Machine) -> None:
         "limit": "5.000000",
         "warn_at": [0.5, 0.9],
         "on_exceed": "block",
+        "scope": "project",
+        "stop": "before",
+        "models": [],
+        "agents": [],
+        "branches": [],
+        "timezone": "",
         "source": {
             "layer": "user",
             "file": str(machine.user_config),

@@ -158,15 +158,6 @@ def test_the_model_is_told_a_fact_and_no_order() -> None:
     )
 
 
-def test_a_big_context_names_its_setting_and_the_ways_out() -> None:
-    policy = BERLIN._replace(advise_context_tokens=150_000)
-    assert messages.big_context(162_345, policy) == (
-        "The context holds 162,345 tokens, past the 150,000 of [advice] context_tokens:"
-        " every step pays for all of it. /compact Focus on code samples makes it smaller and keeps"
-        " the session; /clear starts anew when the next work does not need it."
-    )
-
-
 # -- standings -------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ def home() -> Iterator[Home]:
 
 
 def test_the_stop_the_blocked_prompt_compact_clear_and_the_status_line(home: Home) -> None:
-    config = budget_toml(session="usd = 0.0100", day="usd = 1.00")
+    config = budget_toml(session='usd = 0.0100\nstop = "after"', day="usd = 1.00")
     home.write(".claude/budget.toml", config + '[advice]\nfocus = "code samples"\n')
     # The status line comes from settings; the hooks in this test come from the plugin.
     assert command(home, "install").returncode == 0
