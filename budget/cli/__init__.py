@@ -14,9 +14,11 @@ from budget.cli import (
     import_,
     init,
     install,
+    options,
     prices,
     reconcile,
     report,
+    run,
     statusline,
 )
 from budget.cli import status as status_command
@@ -37,6 +39,7 @@ app.command("status")(status_command.status)
 app.command("report")(report.report)
 app.command("import")(import_.import_)
 app.command("export")(export.export)
+app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
 app.command("reconcile")(reconcile.reconcile)
 app.command("prices")(prices.prices)
 app.command("check")(check.check)
@@ -61,7 +64,7 @@ def _root(
 
 def main() -> None:
     """Exit codes: 0 fine, 1 a budget is exceeded, 2 wrong usage, 3 an expected error, 4 a bug."""
-    os.umask(0o077)
+    options.callers_umask = os.umask(0o077)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that goes away ends it quietly
     try:

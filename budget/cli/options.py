@@ -16,6 +16,10 @@ Project = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
 
 
+# What a program that we start for the person gets; our own files are nobody else's (see main).
+callers_umask = 0o022
+
+
 def find(folder: str) -> paths.Project:
     """The project of a folder. Raises `BudgetError` when there is no such folder."""
     try:
