@@ -59,7 +59,10 @@ def layers(env: paths.Env, project: paths.Project) -> list[Layer]:
     user = Layer("user", paths.user_config(env), "~/.claude/budget.toml")
     repo = Layer("repo", paths.repo_config(project), ".claude/budget.toml")
     # In the home folder both are one file: it is the person's own.
-    return [user] if os.path.realpath(user.file) == os.path.realpath(repo.file) else [user, repo]
+    one = os.path.realpath(user.file) == os.path.realpath(repo.file)
+    added = paths.added_config(env)
+    program = [Layer("program", added, "guard(budgets=...)")] if added else []
+    return [user, *program] if one else [user, repo, *program]
 
 
 def step(
