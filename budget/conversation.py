@@ -23,8 +23,8 @@ from budget.result import CLIENT_LIMIT, Result, counted, note
 from budget.status import BudgetFacts, budget_facts
 from budget.witness import stop_of
 
-Judge = Callable[[Ledger, int], tuple[Verdict, ...]]
-"""Further budgets, judged at a time: those of a user (see billing.py)."""
+Judge = Callable[[Ledger, str, int], tuple[Verdict, ...]]
+"""Further budgets, judged for a session at a time: those of a user (see billing.py)."""
 
 
 class BudgetExceeded(BudgetError):  # noqa: N818 - the word of the public interface
@@ -114,7 +114,7 @@ class Conversation:
         with _open(self.env, self.project) as ledger:
             policy = self.policy()
             judged = sessions.judge(self.env, self.project, policy, ledger, session_id, now_ms)
-            also = self._also(ledger, now_ms) if self._also else ()
+            also = self._also(ledger, session_id, now_ms) if self._also else ()
         return Decision((*judged.verdicts, *also))
 
     # -- meanwhile -----------------------------------------------------------------------------

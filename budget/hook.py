@@ -93,8 +93,8 @@ def respond(
     """The answer to one event.
 
     `context` receives what is known when something fails, and may hold `also`: a function of
-    the ledger and the time that judges further budgets. Raises `BudgetError` for a failure that is
-    expected.
+    ledger, session and time that judges further budgets. Raises `BudgetError` for a failure that
+    is expected.
     """
     context = {} if context is None else context
     event = _event(payload, env, context)
@@ -104,14 +104,14 @@ def respond(
     ledger = pipeline.open_ledger(env, event.project, wait_s=0.5 if _is_last(event) else 2.0)
     context["ledger"] = ledger
     setting = Setting(event, policy, ledger, env, now_ms)
-    also = context.get("also") or (lambda ledger, now_ms: ())
+    also = context.get("also") or (lambda ledger, session_id, now_ms: ())
     try:
         decision, reading = pipeline.step(_moment(event, env, now_ms), ledger, policy, env)
-        decision = Decision((*decision.verdicts, *also(ledger, now_ms)))
+        decision = Decision((*decision.verdicts, *also(ledger, event.session_id, now_ms)))
     except BudgetError:
         # What cannot be booked now does not lift a budget that is known to be used up.
         decision = pipeline.judge(policy, ledger, event.session_id, now_ms)
-        decision = Decision((*decision.verdicts, *also(ledger, now_ms)))
+        decision = Decision((*decision.verdicts, *also(ledger, event.session_id, now_ms)))
         if not decision.blocking or event.name not in _STOPPING:
             raise
         return _ANSWERS[event.name](setting, decision)

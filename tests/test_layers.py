@@ -35,6 +35,7 @@ LAYERS = {
         "result",
         "rules",
         "sensor",
+        "users",
         "witness",
     ),
     "flow": (
@@ -47,6 +48,7 @@ LAYERS = {
         "sweep",
     ),
     "doors": (
+        "billing",
         "conversation",
         "doctor",
         "export",
@@ -76,6 +78,8 @@ SIDEWAYS = {
     "reconcile": {"ledger"},
     "result": {"ledger", "reconcile"},
     "sessions": {"pipeline"},
+    "billing": {"conversation", "export", "report", "sdk"},
+    "users": {"ledger"},
     "conversation": {"hook", "status", "stream"},
     "sdk": {"conversation"},
     "stream": {"status"},

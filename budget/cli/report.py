@@ -28,10 +28,10 @@ def report(
 ) -> None:
     """Show what was spent and on what, from the ledger. `budget import` books older sessions."""
     env, found = options.environment(), options.find(project)
-    name, tz = _zone(timezone, env, found)
+    name, tz = zone_of(timezone, env, found)
     if since and until and since > until:
         raise typer.BadParameter("--until is before --since.")
-    query = reports.Query(str(by), _date(since, "--since"), _date(until, "--until"), tz)
+    query = reports.Query(str(by), day_of(since, "--since"), day_of(until, "--until"), tz)
     ledgers = reports.open_ledgers(env, found, every)
     try:
         made = reports.make(query, ledgers)
@@ -48,7 +48,8 @@ def report(
         show_report(made, query.by)
 
 
-def _zone(timezone: str, env: dict[str, str], project: Any) -> tuple[str, Any]:
+def zone_of(timezone: str, env: dict[str, str], project: Any) -> tuple[str, Any]:
+    """The name and the zone that an option, or else the configs, ask for."""
     from budget import paths, pipeline
     from budget.policy import load_policy
     from budget.windows import system_zone_name, zone
@@ -62,7 +63,8 @@ def _zone(timezone: str, env: dict[str, str], project: Any) -> tuple[str, Any]:
         raise typer.BadParameter(f"--timezone: {error}.") from None
 
 
-def _date(text: str, option: str) -> date | None:
+def day_of(text: str, option: str) -> date | None:
+    """The day that an option names. Raises `BadParameter`."""
     if not text:
         return None
     try:
