@@ -2,7 +2,7 @@
 
 import os
 
-from budget import paths, pipeline, result, sessions, witness
+from budget import paths, pipeline, result, sessions, stream, witness
 from budget.allowance import in_a_line, on_one_line
 from budget.headless import Plan
 from budget.messages import money
@@ -13,6 +13,10 @@ from budget.summary import ModelFacts, Outcome, RunSummary, budget_list, model_f
 CLIENT_MISSING = 127
 _TEXT_LIMIT = b"Error: Exceeded USD budget ("
 """What the client prints at its own limit in text mode (2.1.330)."""
+_UNKNOWN_COST = (
+    "what this run cost is not known, and no budget counts it: it left no transcript, ran no hooks"
+    " and its output tells no total. Give it --output-format json, or let it keep its transcript."
+)
 
 
 def not_started(
@@ -59,29 +63,42 @@ def finish(plan: Plan, ended: Ended, ear: Ear, now_ms: int) -> RunSummary:
     places |= {each.session_id: "" for each in ear.results}
     places |= {each.session_id: each.transcript for each in seen}
     ledger = pipeline.open_ledger(plan.env, plan.project)
+    table = pipeline.price_table(plan.policy, plan.env)
+    user = paths.person(plan.env, plan.project)
     spent: dict[str, Spend] = {}
+    is_known = bool(ear.results or seen)
     for session_id, transcript in places.items():
         path = transcript if os.path.isfile(transcript) else ""
         path = path or sessions.find_transcript(plan.env, session_id, plan.folder)
+        is_known = is_known or bool(path)
         sessions.book(plan.env, plan.project, ledger, plan.policy, session_id, path, now_ms)
         with ledger.transaction():
             for each in ear.results:
                 if each.session_id == session_id:
+                    if not plan.told.persists:
+                        # There is no transcript: what each model used is all that is known.
+                        stream.book_rest(ledger, table, each, user, now_ms)
                     result.note(ledger, each, now_ms)
         for model, spend in sessions.by_model(ledger, session_id).items():
             known = plan.before.get(session_id, {}).get(model, Spend())
             spent[model] = spent.get(model, Spend()).plus(spend.minus(known))
-    ledger.close()
     last = ear.results[-1] if ear.results else None
     session_id = last.session_id if last else next(reversed(places), "")
+    now = sessions.judge(plan.env, plan.project, plan.policy, ledger, session_id, now_ms)
+    used_up = in_a_line(now.blocking, plan.policy, now_ms)
+    ledger.close()
     cost = sum(spend.counted_picousd for spend in spent.values())
     over = plan.limit_picousd is not None and cost > plan.limit_picousd
     stops = [each.stop for each in seen if each.stop]
+    if last and last.terminal_reason == "hook_stopped" and not stops and used_up:
+        stops = [used_up]  # the hooks' own file was taken away
     hit_limit = bool(last and last.subtype == result.CLIENT_LIMIT) or (
         ended.exit_code == 1 and plan.told.output == "text" and _TEXT_LIMIT in ear.tail
     )
     outcome, code = _outcome(ended, bool(stops), hit_limit)
-    text = _message(plan, outcome, ended, stops, cost, over, session_id, now_ms)
+    text = _message(plan, outcome, ended, stops, cost, over, used_up)
+    if outcome == "done" and not is_known:
+        text = _UNKNOWN_COST
     client_total = last.total_picousd if last else None
     return RunSummary(
         outcome=outcome,
@@ -119,13 +136,9 @@ def _message(
     stops: list[str],
     cost: int,
     over: bool,
-    session_id: str,
-    now_ms: int,
+    used_up: str,
 ) -> str | None:
     """The line for the person; None when the run was done within its budgets."""
-    with pipeline.existing_ledger(plan.env, plan.project) as ledger:
-        now = sessions.judge(plan.env, plan.project, plan.policy, ledger, session_id, now_ms)
-    used_up = in_a_line(now.blocking, plan.policy, now_ms)
     costs = f"This run cost {money(cost)}"
     if outcome == "stopped":
         return f"stopped. {used_up or on_one_line(stops[0])} {costs}."

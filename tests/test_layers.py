@@ -84,7 +84,7 @@ SIDEWAYS = {
     "sdk": {"conversation"},
     "stream": {"status"},
     "headless": {"doctor"},
-    "outcome": {"headless", "summary"},
+    "outcome": {"headless", "stream", "summary"},
     "summary": {"status"},
     "export": {"status"},
     "render": {"report", "status"},

@@ -348,8 +348,17 @@ def test_without_session_persistence_the_total_counts(home: Home) -> None:
     with Stub(bash_loop(2)) as stub:
         ran = run(home, stub, "--no-session-persistence", "--output-format", "json")
     assert Decimal(ran.facts["cost_usd"]) == 3 * STEP_USD
+    (model,) = ran.facts["models"]
+    assert (model["output_tokens"], model["usd"]) == (600, "0.007200")
     facts = status(home)["totals"]
     assert Decimal(facts["usd"]) + Decimal(facts["unattributed_usd"]) == 3 * STEP_USD
+
+
+def test_a_cost_that_nothing_tells_of_does_not_pass_in_silence(home: Home) -> None:
+    with Stub(bash_loop(1)) as stub:
+        ran = run(home, stub, "--bare", "--no-session-persistence")
+    assert ran.code == 0
+    assert "budget: what this run cost is not known, and no budget counts it" in ran.stderr
 
 
 # -- the command line ------------------------------------------------------------------------------
