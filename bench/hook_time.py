@@ -87,6 +87,18 @@ def timed(command: list[str], stdin: bytes, env: dict[str, str]) -> float:
     return taken
 
 
+def payload(number: int, transcript: Path, project: Path) -> bytes:
+    """The event after a step, as the client sends it."""
+    event = {
+        "hook_event_name": "PostToolBatch",
+        "session_id": "bench",
+        "transcript_path": str(transcript),
+        "cwd": str(project),
+        "tool_calls": [{"tool_use_id": f"toolu_{number:012d}", "tool_name": "Bash"}],
+    }
+    return json.dumps(event).encode()
+
+
 def measure(megabytes: int, rounds: int) -> dict[str, float]:
     """Medians in seconds and their ratio, for one size of transcript."""
     with tempfile.TemporaryDirectory() as folder:
@@ -104,24 +116,14 @@ def measure(megabytes: int, rounds: int) -> dict[str, float]:
         env = {"HOME": str(home), "BUDGET_HOME": str(Path(folder, "state")), "PATH": os.defpath}
         env |= {"CLAUDE_PROJECT_DIR": str(project), "CLAUDE_CODE_ENTRYPOINT": "cli"}
 
-        def payload(number: int) -> bytes:
-            event = {
-                "hook_event_name": "PostToolBatch",
-                "session_id": "bench",
-                "transcript_path": str(transcript),
-                "cwd": str(project),
-                "tool_calls": [{"tool_use_id": f"toolu_{number:012d}", "tool_name": "Bash"}],
-            }
-            return json.dumps(event).encode()
-
-        cold = timed(HOOK, payload(steps - 1), env)
+        cold = timed(HOOK, payload(steps - 1, transcript, project), env)
         bare, bare_s, hook = [], [], []
         for number in range(10**9, 10**9 + rounds):
             with transcript.open("a") as file:
                 file.write(step_line(number))
             bare.append(timed(YARDSTICK, b"", env))
             bare_s.append(timed(YARDSTICK_S, b"", env))
-            hook.append(timed(HOOK, payload(number), env))
+            hook.append(timed(HOOK, payload(number, transcript, project), env))
     warm = statistics.median(hook)
     return {
         "megabytes": megabytes,

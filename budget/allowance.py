@@ -22,13 +22,17 @@ class Allowance(NamedTuple):
 
 
 def allowance(decision: Decision) -> Allowance:
-    """Budgets that only advise limit nothing."""
+    """Budgets that only advise limit nothing, nor do those that count some steps only: hooks
+    judge them step by step.
+    """
+    every = [each for each in decision.verdicts if not each.budget.filtered]
     usd = [
         verdict
-        for verdict in decision.verdicts
-        if verdict.budget.unit == "usd" and verdict.budget.on_exceed == "block"
+        for verdict in every
+        if verdict.budget.unit == "usd" and verdict.budget.on_exceed != "advise"
     ]
-    return Allowance(decision.blocking, min(usd, key=lambda each: each.left, default=None))
+    blocking = tuple(each for each in decision.blocking if not each.budget.filtered)
+    return Allowance(blocking, min(usd, key=lambda each: each.left, default=None))
 
 
 def lowest(left_picousd: int | None, theirs_picousd: int | None) -> int | None:

@@ -11,17 +11,16 @@ from collections.abc import Iterable, Mapping
 from datetime import date, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from budget import paths, pipeline, result, rules
+from budget import paths, pipeline, result, rules, sessions
 from budget.allowance import Allowance, allowance
-from budget.conversation import Judge
+from budget.conversation import program_config
 from budget.errors import ConfigError
-from budget.evaluate import Decision, spent
 from budget.export import usd12
 from budget.ledger import Ledger
-from budget.model import UNITS, Budget, Source, Spend, Verdict, Window
+from budget.model import Spend, Window
 from budget.report import period_of
 from budget.users import parts, user_spend
-from budget.windows import day_start_ms, local_time, window, zone
+from budget.windows import day_start_ms, local_time, zone
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -72,7 +71,8 @@ class BillingLedger:
 
     `project` is the folder it belongs to, `budgets` hold for every user, `users` has those of
     single users: a budget there replaces the one of the same name. Both may change at any time; a
-    mapping of your own may look them up. Raises `ConfigError` for budgets that are not valid.
+    mapping of your own may look them up. `timezone` is where the days of invoices begin. Raises
+    `ConfigError` for budgets that are not valid.
     """
 
     def __init__(
@@ -89,42 +89,40 @@ class BillingLedger:
         self._project = paths.find_project(self._folder)
         self._budgets = budgets if budgets is not None else {}
         self._users = users if users is not None else {}
-        self._timezone = timezone
         self._tz: tzinfo | None = zone(timezone)
         self.budgets_of("")
 
     # -- budgets -------------------------------------------------------------------------------
 
-    def budgets_of(self, user: str) -> tuple[Budget, ...]:
-        """The budgets that hold for a user."""
+    def budgets_of(self, user: str) -> dict[str, dict[str, Any]]:
+        """The budgets that hold for a user, each counting what is that user's."""
         tables = {**self._budgets, **self._users.get(user, {})}
-        return tuple(_budgets(tables, self._timezone, user))
-
-    def judge(self, user: str) -> Judge:
-        """Judges the user's budgets: for `sdk.query(..., also=...)`, `Client` and `guard`."""
-
-        def judged(ledger: Ledger, session_id: str, now_ms: int) -> tuple[Verdict, ...]:
-            verdicts = []
-            for budget in self.budgets_of(user):
-                span = window(budget.per, now_ms, session_id, self._tz, budget.week_starts)
-                spend = user_spend(ledger, user, span)
-                verdicts.append(Verdict(budget, span, spent(budget, spend)))
-            return tuple(verdicts)
-
-        return judged
+        made = {name: {"scope": "user", **table} for name, table in tables.items()}
+        _, problems = rules.checked({"version": 1, "budgets": made})
+        if problems:
+            told = " ".join(
+                f"{'.'.join(each.path)}: expected {each.expected}, got {each.got}."
+                for each in problems
+            )
+            raise ConfigError(f"The budgets of {user or 'every user'} are not valid. {told}")
+        return made
 
     def left(self, user: str) -> Allowance:
-        """What a user may still spend in a new conversation."""
-        ledger = pipeline.open_ledger(self._env, self._project)
-        verdicts = self.judge(user)(ledger, "", int(time.time() * 1000))
-        ledger.close()
-        return allowance(Decision(verdicts))
+        """What a user may still spend in a new conversation, under all budgets that hold."""
+        env = {**self._env, "BUDGET_USER": user}
+        added = program_config(env, self.budgets_of(user))
+        env["BUDGET_SDK_CONFIG"] = added
+        policy = pipeline.policy_of(env, self._project)
+        now_ms = int(time.time() * 1000)
+        with pipeline.existing_ledger(env, self._project) as ledger:
+            return allowance(sessions.judge(env, self._project, policy, ledger, "", now_ms))
 
     def query(self, user: str, **arguments: Any) -> "AsyncGenerator[Message, None]":
         """`sdk.query` for a user, under their budgets. Raises `BudgetExceeded`."""
         from budget import sdk  # only here: reports need no Agent SDK
 
-        return sdk.query(user=user, project=self._folder, also=self.judge(user), **arguments)
+        budgets = self.budgets_of(user)
+        return sdk.query(user=user, project=self._folder, budgets=budgets, **arguments)
 
     # -- sums ----------------------------------------------------------------------------------
 
@@ -172,27 +170,3 @@ def invoice_lines(
             sums[key] = sums.get(key, Spend()).plus(part.spend)
             sessions.setdefault(key, set()).add(part.session_id)
     return [Line(*key, len(sessions[key]), sums[key]) for key in sorted(sums)]
-
-
-def _budgets(tables: Budgets, timezone: str, user: str) -> Iterable[Budget]:
-    raw = {"version": 1, "budgets": {name: dict(table) for name, table in tables.items()}}
-    settings, problems = rules.checked(raw)
-    if problems:
-        told = " ".join(
-            f"{'.'.join(each.path)}: expected {each.expected}, got {each.got}." for each in problems
-        )
-        raise ConfigError(f"The budgets of {user or 'every user'} are not valid. {told}")
-    for name, table in settings["budgets"].items():
-        source = Source("billing", "", f"budgets.{name}", f"the budgets of user {user}")
-        for unit in (unit for unit in UNITS if unit in table):
-            yield Budget(
-                name,
-                table["per"],
-                unit,
-                table[unit],
-                table.get("warn_at", (0.8,)),
-                table.get("on_exceed", "block"),
-                table.get("message", ""),
-                source,
-                timezone,
-            )

@@ -7,24 +7,26 @@ block (they read files and write the ledger) and belong on a thread; several may
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from binascii import crc32
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from budget import hook, paths, pipeline, sessions, stream
+import tomli_w
+
+from budget import hook, paths, pipeline, rules, sessions, stream
 from budget.allowance import Allowance, allowance, in_a_line
-from budget.errors import BudgetError
+from budget.errors import BudgetError, ConfigError
 from budget.evaluate import Decision
 from budget.ledger import Ledger
 from budget.messages import money, usd6
-from budget.model import Policy, Step, Verdict
-from budget.policy import load_policy
+from budget.model import Policy, Step
 from budget.result import CLIENT_LIMIT, Result, counted, note
 from budget.status import BudgetFacts, budget_facts
 from budget.witness import stop_of
 
-Judge = Callable[[Ledger, str, int], tuple[Verdict, ...]]
-"""Further budgets, judged for a session at a time: those of a user (see billing.py)."""
+Budgets = Mapping[str, Mapping[str, Any]]
+"""In the shape of a config's `budgets` table: `{"day": {"per": "day", "usd": 5}}`."""
 
 
 class BudgetExceeded(BudgetError):  # noqa: N818 - the word of the public interface
@@ -61,13 +63,11 @@ class Conversation:
         env: paths.Env,
         project: paths.Project,
         persists: bool = True,
-        also: Judge | None = None,
     ) -> None:
         self.env = {**env, "CLAUDE_PROJECT_DIR": project.worktree}
         self.project = project
         self.user = paths.person(self.env, project)
         self._persists = persists
-        self._also = also
         self._lock = threading.Lock()
         self._transcripts: dict[str, str] = {}
         self._before: dict[str, int] = {}
@@ -77,8 +77,7 @@ class Conversation:
         self._limit_hit = False
 
     def policy(self) -> Policy:
-        layers = pipeline.layers(self.env, self.project)
-        return load_policy(layers, paths.policy_file(self.env, self.project))
+        return pipeline.policy_of(self.env, self.project)
 
     # -- before --------------------------------------------------------------------------------
 
@@ -91,6 +90,8 @@ class Conversation:
             path = sessions.find_transcript(self.env, session_id, folder)
             with self._lock:
                 self._transcripts[session_id] = path
+            # Callbacks of the SDK hear of no SessionStart, from which a session has new rules.
+            pipeline.policy_of(self.env, self.project, self.user, session_id, begins=True)
             self._book(session_id, path, [], [])
             with _open(self.env, self.project) as ledger:
                 self._before[session_id] = counted(ledger, session_id)
@@ -113,9 +114,7 @@ class Conversation:
         now_ms = _now_ms()
         with _open(self.env, self.project) as ledger:
             policy = self.policy()
-            judged = sessions.judge(self.env, self.project, policy, ledger, session_id, now_ms)
-            also = self._also(ledger, session_id, now_ms) if self._also else ()
-        return Decision((*judged.verdicts, *also))
+            return sessions.judge(self.env, self.project, policy, ledger, session_id, now_ms)
 
     # -- meanwhile -----------------------------------------------------------------------------
 
@@ -133,7 +132,7 @@ class Conversation:
                 self._book_stream(session_id)
             return event
 
-        context: dict[str, Any] = {"strict": False, "also": self._also}
+        context: dict[str, Any] = {"strict": False}
         answer = hook.answer_to(read, self.env, context)
         if "ledger" in context:
             context["ledger"].close()
@@ -219,6 +218,30 @@ class Conversation:
             text = "The client stopped at max_budget_usd of the options."
         text = f"{text} This conversation cost {money(cost)}."
         return BudgetExceeded(text, facts, self.user, session_id, cost)
+
+
+def program_config(env: paths.Env, budgets: Budgets) -> str:
+    """The budgets as a config of their own, for our hooks and for those of other processes.
+
+    Raises `ConfigError` for budgets that are not valid.
+    """
+    table = {"version": 1, "budgets": {name: dict(budget) for name, budget in budgets.items()}}
+    _, problems = rules.checked(table)
+    if problems:
+        told = (
+            f"{'.'.join(each.path)}: expected {each.expected}, got {each.got}." for each in problems
+        )
+        raise ConfigError("budgets= of guard: " + " ".join(told))
+    text = tomli_w.dumps(table).encode()
+    folder = os.path.join(paths.state_folder(env), "sdk")
+    path = os.path.join(folder, f"budgets-{crc32(text):08x}.toml")
+    if not os.path.exists(path):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        temporary = f"{path}.{os.getpid()}-{id(budgets):x}"
+        with open(temporary, "wb") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    return path
 
 
 @contextmanager

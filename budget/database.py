@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE entries (
-  seq INTEGER PRIMARY KEY,
+  seq INTEGER PRIMARY KEY, -- rises with every change: what has a higher one is news
   message_id TEXT NOT NULL UNIQUE,
   session_id TEXT NOT NULL, agent TEXT NOT NULL, agent_id TEXT NOT NULL,
   prompt_id TEXT NOT NULL, branch TEXT NOT NULL, model TEXT NOT NULL,
@@ -44,14 +44,14 @@ CREATE INDEX IF NOT EXISTS entries_user ON entries (user, at_ms);
 -- session's id for the span 'session', or 0 for 'all'.
 CREATE TABLE totals (
   span TEXT NOT NULL, start NOT NULL,
-  model TEXT NOT NULL, agent TEXT NOT NULL, branch TEXT NOT NULL,
+  model TEXT NOT NULL, agent TEXT NOT NULL, branch TEXT NOT NULL, user TEXT NOT NULL,
   steps INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
   cache_read_tokens INTEGER NOT NULL,
   cache_write_5m_tokens INTEGER NOT NULL, cache_write_1h_tokens INTEGER NOT NULL,
   web_searches INTEGER NOT NULL, picousd INTEGER NOT NULL, bound_picousd INTEGER NOT NULL,
   listed_picousd INTEGER NOT NULL, unattributed_picousd INTEGER NOT NULL,
   unpriced_steps INTEGER NOT NULL,
-  PRIMARY KEY (span, start, model, agent, branch)
+  PRIMARY KEY (span, start, model, agent, branch, user)
 ) WITHOUT ROWID;
 
 CREATE TABLE cursors (
@@ -89,11 +89,51 @@ CREATE TABLE IF NOT EXISTS model_totals (
 
 -- What the client counts beyond the session's entries, by the quarter of an hour it appeared in.
 CREATE TABLE unattributed (
-  session_id TEXT NOT NULL, quarter INTEGER NOT NULL, picousd INTEGER NOT NULL,
-  PRIMARY KEY (session_id, quarter)
+  seq INTEGER PRIMARY KEY, -- as of entries
+  session_id TEXT NOT NULL, quarter INTEGER NOT NULL, user TEXT NOT NULL,
+  picousd INTEGER NOT NULL,
+  UNIQUE (session_id, quarter, user)
+);
+
+-- When a session's context was compacted, as its transcript tells.
+CREATE TABLE compactions (
+  session_id TEXT NOT NULL, at_ms INTEGER NOT NULL,
+  before_tokens INTEGER NOT NULL, after_tokens INTEGER NOT NULL, automatic INTEGER NOT NULL,
+  PRIMARY KEY (session_id, at_ms)
 ) WITHOUT ROWID;
 
--- About the ledger itself: `root`, the folder of the project.
+-- What a person added to a budget's limit, and until when.
+CREATE TABLE grants (
+  seq INTEGER PRIMARY KEY,
+  at_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL,
+  session_id TEXT NOT NULL, -- empty: of every session
+  budget TEXT NOT NULL, unit TEXT NOT NULL, amount INTEGER NOT NULL,
+  person TEXT NOT NULL, reason TEXT NOT NULL
+);
+
+-- What running agents hold for their next steps (see `reservations.py`).
+CREATE TABLE reservations (
+  session_id TEXT NOT NULL, agent_id TEXT NOT NULL, user TEXT NOT NULL,
+  who TEXT NOT NULL, spend TEXT NOT NULL, -- JSON
+  until_ms INTEGER NOT NULL,
+  PRIMARY KEY (session_id, agent_id)
+) WITHOUT ROWID;
+
+-- What happened: stops, warnings, grants, and what should not have happened. `facts` is JSON.
+CREATE TABLE events (
+  seq INTEGER PRIMARY KEY,
+  at_ms INTEGER NOT NULL, kind TEXT NOT NULL, session_id TEXT NOT NULL, agent_id TEXT NOT NULL,
+  facts TEXT NOT NULL
+);
+CREATE INDEX events_kind ON events (kind, at_ms);
+
+-- How far other ledgers were taken over into this one: only in the ledger of people.
+CREATE TABLE sources (
+  path TEXT PRIMARY KEY, ledger_id TEXT NOT NULL, stamp TEXT NOT NULL,
+  seq INTEGER NOT NULL, unattributed_seq INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- About the ledger itself: `root`, the folder of the project; `id`, which no other ledger has.
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- What was said once: a warning per budget, window and mark; a notice per session.
@@ -103,6 +143,9 @@ CREATE TABLE said (key TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 
 class Database:
     """One open ledger file. Raises `LedgerError` wherever SQLite fails, with what to do."""
+
+    is_new = False
+    """Whether this process made it."""
 
     def __init__(self, path: str, wait_s: float = 5.0, root: str = "") -> None:
         self.path = path
@@ -131,7 +174,9 @@ class Database:
                     for statement in _SCHEMA.split(";\n"):
                         self._connection.execute(statement)
                     self.write("INSERT INTO facts VALUES ('root', ?)", (self._root,))
+                    self.write("INSERT INTO facts VALUES ('id', hex(randomblob(8)))")
                     self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                    self.is_new = True
         elif version != SCHEMA_VERSION:
             raise LedgerError(
                 f"The ledger {self.path} has the format {version}, this version of budget knows "
@@ -155,7 +200,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; one writer at a time."""
+        """All or nothing; one writer at a time. Within one it is a part of it."""
+        if self._connection.in_transaction:
+            yield
+            return
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:

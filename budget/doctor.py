@@ -11,12 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from budget import environment, paths, pipeline, settings
+from budget import environment, events, paths, pipeline, settings
 from budget.errors import BudgetError, LedgerError, PriceError
 from budget.messages import money
 from budget.model import Window
-from budget.policy import load_policy
 from budget.pricing import load_table, newest_table
+from budget.status import incident_line
 
 # The event that books each step exists from this version on (measured: absent in 2.1.114).
 FIRST_CLIENT = (2, 1, 118)
@@ -53,6 +53,7 @@ def examine(env: paths.Env, project: paths.Project) -> list[Finding]:
         *_configs(env, project),
         _prices(env),
         _ledger(env, project),
+        *_incidents(env, project),
         *_command(env),
         *_log(env),
     ]
@@ -221,7 +222,7 @@ def _state_folder(env: paths.Env) -> Finding:
 
 
 def _configs(env: paths.Env, project: paths.Project) -> Iterator[Finding]:
-    policy = load_policy(pipeline.layers(env, project), paths.policy_file(env, project))
+    policy = pipeline.policy_of(env, project)
     for problem in policy.problems:
         yield Finding("fail", "Config", problem, "budget check")
     if policy.budgets:
@@ -261,6 +262,17 @@ def _ledger(env: paths.Env, project: paths.Project) -> Finding:
     if damaged:
         return Finding("warn", "Ledger", f"{detail}; {damaged} damaged transcript lines")
     return Finding("ok", "Ledger", detail)
+
+
+def _incidents(env: paths.Env, project: paths.Project) -> Iterator[Finding]:
+    """What should not have happened in this project, the newest first."""
+    try:
+        with pipeline.existing_ledger(env, project) as ledger:
+            found = events.last(ledger, events.NOTABLE, 5) if ledger else []
+    except LedgerError:
+        return  # told above
+    for event in found:
+        yield Finding("warn", "Incident", incident_line(event))
 
 
 def _command(env: paths.Env) -> Iterator[Finding]:

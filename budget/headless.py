@@ -16,7 +16,6 @@ from budget.allowance import Allowance, allowance, in_a_line, lowest
 from budget.commandline import Told
 from budget.errors import BudgetError, ConfigError
 from budget.model import Policy, Spend
-from budget.policy import load_policy
 
 _PLUGIN = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -64,7 +63,7 @@ def prepare(
             f" {' '.join(command)!r}. Write: budget run -- claude -p ... In a session with a"
             " screen the plugin stops the work by itself."
         )
-    policy = load_policy(pipeline.layers(env, project), paths.policy_file(env, project))
+    policy = pipeline.policy_of(env, project)
     if policy.problems:
         # Nobody watches: a config that is not read must not lift its budgets in silence.
         raise ConfigError("\n".join(("the client was not started.", *policy.problems)))

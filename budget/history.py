@@ -11,7 +11,6 @@ import orjson
 from budget import paths, pipeline, reconcile
 from budget.errors import InputError, LedgerError
 from budget.ledger import Ledger
-from budget.policy import load_policy
 from budget.pricing import Table
 from budget.steps import clean
 from budget.transcript import Batch, Cursor, Place, changed, places, read
@@ -158,7 +157,7 @@ def _import_project(
     now_ms: int,
     progress: Callable[[int], None],
 ) -> Summary:
-    policy = load_policy(pipeline.layers(env, project), paths.policy_file(env, project))
+    policy = pipeline.policy_of(env, project)
     ledger = pipeline.open_ledger(env, project)
     try:
         table, user = pipeline.price_table(policy, env), paths.person(env, project)

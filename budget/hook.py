@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from json import dumps, loads
 from typing import Any, NamedTuple
 
-from budget import messages, paths, pipeline
+from budget import events, grants, messages, paths, pipeline
 from budget.errors import BudgetError, InputError
-from budget.evaluate import Decision
+from budget.evaluate import Decision, Who, concerns
 from budget.ledger import Ledger
 from budget.model import AGENT_TOOLS, Policy
-from budget.policy import NO_POLICY, load_policy
-from budget.windows import rolling_ms
+from budget.policy import NO_POLICY
+from budget.projection import bytes_of_results
+from budget.verdicts import consent, window_name
 
 _LARGEST_INPUT = 256 * 1024 * 1024
 
@@ -33,12 +34,19 @@ class Event(NamedTuple):
     session_id: str
     transcript: str
     agent_id: str
+    agent_type: str
     prompt: str
     prompt_id: str
     tool_name: str
     tool_use_ids: tuple[str, ...]
     source: str
+    started_agent: str
+    """The type of the agent that a tool call would start."""
+    tool_use_id: str
+    added_bytes: int | None
+    """What joins the context before the next step; None where nothing does."""
     project: paths.Project
+    person: str
 
 
 class Setting(NamedTuple):
@@ -92,31 +100,29 @@ def respond(
 ) -> Answer:
     """The answer to one event.
 
-    `context` receives what is known when something fails, and may hold `also`: a function of
-    ledger, session and time that judges further budgets. Raises `BudgetError` for a failure that
+    `context` receives what is known when something fails. Raises `BudgetError` for a failure that
     is expected.
     """
     context = {} if context is None else context
     event = _event(payload, env, context)
     context["event"] = event
-    policy = load_policy(pipeline.layers(env, event.project), paths.policy_file(env, event.project))
+    begins = event.name == "SessionStart" and event.source != "compact"
+    policy = pipeline.policy_of(env, event.project, event.person, event.session_id, begins)
     context["policy"] = policy
     ledger = pipeline.open_ledger(env, event.project, wait_s=0.5 if _is_last(event) else 2.0)
     context["ledger"] = ledger
     setting = Setting(event, policy, ledger, env, now_ms)
-    also = context.get("also") or (lambda ledger, session_id, now_ms: ())
+    moment = _moment(event, env, now_ms)
     try:
-        decision, reading = pipeline.step(_moment(event, env, now_ms), ledger, policy, env)
-        decision = Decision((*decision.verdicts, *also(ledger, event.session_id, now_ms)))
+        decision, reading = pipeline.step(moment, ledger, policy, env)
     except BudgetError:
         # What cannot be booked now does not lift a budget that is known to be used up.
-        decision = pipeline.judge(policy, ledger, event.session_id, now_ms)
-        decision = Decision((*decision.verdicts, *also(ledger, event.session_id, now_ms)))
+        decision = pipeline.judge_now(moment, ledger, policy, env)
         if not decision.blocking or event.name not in _STOPPING:
             raise
         return _ANSWERS[event.name](setting, decision)
     answer = _ANSWERS[event.name](setting, decision)
-    _add_notices(answer, setting, reading)
+    _add_notices(answer, setting, reading, decision)
     return answer
 
 
@@ -164,18 +170,33 @@ def _event(payload: Any, env: paths.Env, context: dict[str, Any]) -> Event:
     folder = env.get("CLAUDE_PROJECT_DIR") or text("cwd")
     if not os.path.isabs(folder) or "\0" in folder:
         raise InputError(f"The {name} event names no folder (CLAUDE_PROJECT_DIR or cwd).")
+    tool_input = payload.get("tool_input")
+    started = tool_input.get("subagent_type") if isinstance(tool_input, dict) else None
+    project = paths.find_project(folder)
     return Event(
         name=name,
         session_id=session_id,
         transcript=text("transcript_path"),
         agent_id=text("agent_id"),
+        agent_type=text("agent_type"),
         prompt=text("prompt"),
         prompt_id=text("prompt_id"),
         tool_name=text("tool_name"),
         tool_use_ids=tuple(each for each in ids if isinstance(each, str)),
         source=text("source"),
-        project=paths.find_project(folder),
+        started_agent=started if isinstance(started, str) else "",
+        tool_use_id=text("tool_use_id"),
+        added_bytes=_added_bytes(name, payload),
+        project=project,
+        person=paths.person(env, project),
     )
+
+
+def _added_bytes(name: str, payload: Mapping[str, Any]) -> int | None:
+    if name == "PostToolBatch":
+        return bytes_of_results(payload.get("tool_calls"))
+    prompt = payload.get("prompt")
+    return len(prompt.encode("utf-8", "replace")) if isinstance(prompt, str) else None
 
 
 def _is_last(event: Event) -> bool:
@@ -194,7 +215,23 @@ def _moment(event: Event, env: paths.Env, now_ms: int) -> pipeline.Moment:
         prompt_id=event.prompt_id,
         now_ms=now_ms,
         read_for_s=0.5 if _is_last(event) else 5.0,
-        user=paths.person(env, event.project),
+        user=event.person,
+        next_is=_next(event),
+        agent=event.agent_type or ("" if event.agent_id else "main"),
+        starts=event.started_agent or "general-purpose",
+        call_id=event.tool_use_id,
+        added_bytes=event.added_bytes,
+    )
+
+
+def _next(event: Event) -> str:
+    """What comes after an event (see `pipeline.Moment`)."""
+    if event.name == "PreToolUse":
+        return "agent" if event.tool_name in AGENT_TOOLS else ""
+    if event.name == "SessionStart":
+        return "" if event.source == "compact" else "session"
+    return {"PostToolBatch": "step", "UserPromptSubmit": "prompt", "SessionEnd": "nothing"}.get(
+        event.name, ""
     )
 
 
@@ -224,16 +261,66 @@ def _standing(setting: Setting, decision: Decision) -> str:
 
 def _prompt(setting: Setting, decision: Decision) -> Answer:
     """Blocks while a budget is used up; the client's own commands never come here."""
-    words = setting.event.prompt.split()
-    if words and words[0] == "/budget:status":
-        text = messages.status_text(decision.verdicts, setting.policy, setting.now_ms)
-        return {"decision": "block", "reason": f"How the budgets stand (no request made):\n{text}"}
-    if words and words[0].startswith("/budget:"):
-        return {}
-    if decision.blocking:
-        reason = messages.prompt_blocked(decision.blocking, setting.policy, setting.now_ms)
+    prompt = setting.event.prompt.lstrip()
+    if prompt.startswith("/budget:"):
+        return _typed(setting, decision, prompt)
+    blocking = decision.blocking
+    asking = [each for each in blocking if each.budget.on_exceed == "ask"]
+    if asking and len(asking) == len(blocking) and _is_typed(setting):
+        with setting.ledger.transaction():
+            again = [consent(setting.ledger, each, setting.now_ms) for each in asking]
+        return {"systemMessage": messages.goes_on(again)}
+    if blocking:
+        reason = messages.prompt_blocked(blocking, setting.policy, setting.now_ms)
+        _record_stop(setting, decision)
         return {"decision": "block", "reason": reason, **_shown_headless(reason, setting.env)}
     return _warnings(setting, decision, to_model=True)
+
+
+def _typed(setting: Setting, decision: Decision, prompt: str) -> Answer:
+    from budget import typed  # only where a person asks
+
+    event = setting.event
+    text = typed.answer(
+        *(prompt, decision, setting.policy, setting.ledger, setting.env),
+        *(event.session_id, event.person, setting.now_ms),
+    )
+    return {} if text is None else {"decision": "block", "reason": text}
+
+
+def _is_typed(setting: Setting) -> bool:
+    """Whether a person typed the prompt: not an agent's notification, not a headless run."""
+    notification = setting.event.prompt.lstrip().startswith("<task-notification>")
+    return setting.env.get("CLAUDE_CODE_ENTRYPOINT") == "cli" and not notification
+
+
+def _record_stop(setting: Setting, decision: Decision) -> None:
+    """Keeps why the work was stopped, for `budget explain`."""
+    event = setting.event
+    facts = {
+        "event": event.name,
+        "person": event.person,
+        "budgets": [
+            {
+                **each.budget._asdict(),
+                "source": each.budget.source._asdict(),
+                "spent": each.spent,
+                "granted": each.granted,
+                "reserved": each.reserved,
+                "expected": each.expected,
+                "window": [each.window.start_ms, each.window.end_ms, each.window.session_id],
+            }
+            for each in decision.blocking
+        ],
+    }
+    _record(setting, events.STOP, facts)
+
+
+def _record(setting: Setting, kind: str, facts: dict[str, Any]) -> None:
+    event = setting.event
+    with setting.ledger.transaction():
+        happened = events.Event(setting.now_ms, kind, event.session_id, event.agent_id, facts)
+        events.record(setting.ledger, happened)
 
 
 def _agent_tool(setting: Setting, decision: Decision) -> Answer:
@@ -241,8 +328,13 @@ def _agent_tool(setting: Setting, decision: Decision) -> Answer:
     if not decision.blocking or setting.event.tool_name not in AGENT_TOOLS:
         return {}
     stop = messages.stop(decision.blocking, setting.policy, setting.now_ms)
+    _record_stop(setting, decision)
+    # Where only that kind of agent is out of money, the work of this one goes on without it.
+    by = Who(setting.event.agent_type or "main")
+    own = any(concerns(each.budget, by) for each in decision.blocking)
+    halt = _halt(stop, setting.env) if own else {}
     return {
-        **_halt(stop, setting.env),
+        **halt,
         "hookSpecificOutput": {
             "hookEventName": "PreToolUse",
             "permissionDecision": "deny",
@@ -254,6 +346,7 @@ def _agent_tool(setting: Setting, decision: Decision) -> Answer:
 def _after_step(setting: Setting, decision: Decision) -> Answer:
     if decision.blocking:
         stop = messages.stop(decision.blocking, setting.policy, setting.now_ms)
+        _record_stop(setting, decision)
         return _halt(stop, setting.env)
     return _warnings(setting, decision, to_model=True)
 
@@ -305,9 +398,9 @@ def _warnings(setting: Setting, decision: Decision, to_model: bool) -> Answer:
     for verdict in (*decision.warned, *decision.advising):
         mark = "limit" if verdict.exceeded else verdict.passed_mark
         budget = verdict.budget
-        length = rolling_ms(budget.per)
-        window = setting.now_ms // length if length else verdict.window.key
-        rule = f"{budget.name}|{budget.per}|{budget.unit}|{budget.limit}|{budget.on_exceed}"
+        window = window_name(budget, verdict.window, setting.now_ms)
+        rule = f"{budget.name}|{budget.per}|{budget.unit}|{verdict.limit}|{budget.on_exceed}"
+        rule += f"|{budget.scope}" + "".join(budget.models + budget.agents + budget.branches)
         if _once(setting, f"mark|{rule}|{window}|{mark}"):
             text = messages.used_up_advice if verdict.exceeded else messages.warning
             texts.append(text(verdict, setting.policy, setting.now_ms))
@@ -332,10 +425,23 @@ def _say(answer: Answer, text: str) -> None:
     answer["systemMessage"] = "\n".join(filter(None, (answer.get("systemMessage"), text)))
 
 
-def _add_notices(answer: Answer, setting: Setting, reading: pipeline.Reading) -> None:
-    """What could not be counted is said, once per session and kind."""
+def _add_notices(
+    answer: Answer, setting: Setting, reading: pipeline.Reading, decision: Decision
+) -> None:
+    """What could not be counted, or was changed, is said once per session and kind."""
     event = setting.event
     notices = {f"problem|{problem}": problem for problem in setting.policy.problems}
+    notices |= {f"uncounted|{problem}": problem for problem in decision.problems}
+    for key in setting.policy.held:
+        notices[f"held|{key}"] = messages.held(key)
+    for grant in grants.active(setting.ledger, setting.now_ms):
+        budgets = [each for each in setting.policy.budgets if each.name == grant.budget]
+        if budgets and grant.session_id in ("", event.session_id):
+            line = messages.grant_line(grant, budgets[0], setting.now_ms)
+            notices[f"grant|{grant.at_ms}|{grant.budget}"] = line
+    if setting.ledger.is_new and pipeline.had_ledger(setting.env, event.project):
+        notices["remade"] = messages.REMADE
+        _record(setting, events.REMADE, {})
     notices |= {f"unreadable|{text}": text for text in reading.unreadable}
     if reading.bad_lines:
         notices["bad"] = (
@@ -356,6 +462,8 @@ def _add_notices(answer: Answer, setting: Setting, reading: pipeline.Reading) ->
     for key, text in notices.items():
         if _once(setting, f"notice|{event.session_id}|{key}"):
             _say(answer, f"budget: {text}")
+            if key.startswith("held|"):
+                _record(setting, events.HELD, {"text": text})
 
 
 # -- failure ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from json import dumps, loads
 from typing import Any, NamedTuple
 
 from budget.database import Database
-from budget.model import Price, Spend, Step, Usage, Window
+from budget.model import Compaction, Filter, Price, Spend, Step, Usage, Window
 from budget.pricing import Table, price
 from budget.transcript import Cursor
 from budget.windows import QUARTER_MS, SPANS, cover
@@ -22,7 +22,10 @@ _STEP_COLUMNS = (
 )
 _COLUMNS = f"{_STEP_COLUMNS}, picousd, bound_picousd, listed_picousd, price_version"
 _INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 25)})"
-_UPDATE = f"UPDATE entries SET ({_COLUMNS}) = ({', '.join('?' * 25)}) WHERE message_id = ?"
+_UPDATE = (
+    f"UPDATE entries SET ({_COLUMNS}) = ({', '.join('?' * 25)}),"
+    " seq = (SELECT max(seq) + 1 FROM entries) WHERE message_id = ?"
+)
 _SUMS = ", ".join(f"coalesce(sum({field}), 0)" for field in Spend._fields)
 _ENTRY_SUMS = """coalesce(sum(responses), 0), coalesce(sum(input_tokens), 0),
   coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
@@ -30,15 +33,17 @@ _ENTRY_SUMS = """coalesce(sum(responses), 0), coalesce(sum(input_tokens), 0),
   coalesce(sum(web_searches), 0), coalesce(sum(picousd), 0), coalesce(sum(bound_picousd), 0),
   coalesce(sum(listed_picousd), 0), 0,
   count(*) - count(picousd)"""
-_ADD = f"""INSERT INTO totals VALUES (?, ?, ?, ?, ?, {", ".join("?" * len(Spend._fields))})
-  ON CONFLICT (span, start, model, agent, branch) DO UPDATE SET
+_ADD = f"""INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, {", ".join("?" * len(Spend._fields))})
+  ON CONFLICT (span, start, model, agent, branch, user) DO UPDATE SET
   {", ".join(f"{field} = {field} + excluded.{field}" for field in Spend._fields)}"""
 
 # Later than any entry; a whole number of days, so that it leaves no ragged edge.
 _FAR = SPANS[0][1] * 10**7
 
-Bucket = tuple[str, int | str, str, str, str]
-"""(span, start, model, agent, branch): the key of a total."""
+Bucket = tuple[str, int | str, str, str, str, str]
+"""(span, start, model, agent, branch, user): the key of a total."""
+
+EVERYTHING = Filter()
 
 
 class Booked(NamedTuple):
@@ -142,29 +147,31 @@ class Ledger(Database):
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def spend(self, window: Window) -> Spend:
+    def spend(self, window: Window, only: Filter = EVERYTHING) -> Spend:
         """The sums over a window, exact to the millisecond."""
         if window.session_id is not None:
-            return self._totals("session", window.session_id)
+            return self._totals("session", window.session_id, only)
         if window.start_ms == 0 and window.end_ms is None:
-            return self._totals("all", 0)
+            return self._totals("all", 0, only)
         total = Spend()
+        also, patterns = _condition(only)
         for span, start, end in cover(window.start_ms, window.end_ms or _FAR):
             if span == "entry":
-                where = f"SELECT {_ENTRY_SUMS} FROM entries WHERE at_ms >= ? AND at_ms < ?"
-                total = total.plus(Spend(*self.row(where, start, end)))
+                where = f"SELECT {_ENTRY_SUMS} FROM entries WHERE at_ms >= ? AND at_ms < ?{also}"
+                total = total.plus(Spend(*self.row(where, start, end, *patterns)))
                 # When within its quarter an unattributed amount appeared is not kept: all counts.
-                quarter = self._totals("quarter", start // QUARTER_MS * QUARTER_MS)
+                quarter = self._totals("quarter", start // QUARTER_MS * QUARTER_MS, only)
                 unattributed = quarter.unattributed_picousd
                 total = total.plus(Spend(unattributed_picousd=unattributed))
             else:
                 where = f"SELECT {_SUMS} FROM totals WHERE span = ? AND start >= ? AND start < ?"
-                total = total.plus(Spend(*self.row(where, span, start, end)))
+                total = total.plus(Spend(*self.row(where + also, span, start, end, *patterns)))
         return total
 
-    def _totals(self, span: str, start: int | str) -> Spend:
-        where = f"SELECT {_SUMS} FROM totals WHERE span = ? AND start = ?"
-        return Spend(*self.row(where, span, start))
+    def _totals(self, span: str, start: int | str, only: Filter) -> Spend:
+        also, patterns = _condition(only)
+        where = f"SELECT {_SUMS} FROM totals WHERE span = ? AND start = ?{also}"
+        return Spend(*self.row(where, span, start, *patterns))
 
     def sums_by(self, column: str, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
         """Sums over [start, end), whole quarters of an hour, grouped by a column of the totals."""
@@ -227,6 +234,26 @@ class Ledger(Database):
             last = rows[-1][-1]
             yield from (_entry(row[:-1]) for row in rows)
 
+    def steps_between(
+        self, start_ms: int, end_ms: int, session_id: str | None
+    ) -> list[tuple[Step, Spend]]:
+        """What each entry of [start, end) adds to totals, in order of time; of one session."""
+        only = "" if session_id is None else " AND session_id = ?"
+        rows = self.rows(
+            f"SELECT {_COLUMNS} FROM entries WHERE at_ms >= ? AND at_ms < ?{only}"
+            " ORDER BY at_ms, seq",
+            *((start_ms, end_ms) if session_id is None else (start_ms, end_ms, session_id)),
+        )
+        return [(step, _spend(step, cost)) for step, cost in map(_entry, rows)]
+
+    def unattributed_between(self, start_ms: int, end_ms: int) -> list[tuple[int, str, str, int]]:
+        """(quarter, session id, user, picodollars) of what appeared in [start, end)."""
+        return self.rows(
+            "SELECT quarter, session_id, user, picousd FROM unattributed"
+            " WHERE quarter > ? - ? AND quarter < ? AND picousd > 0 ORDER BY quarter",
+            *(start_ms, QUARTER_MS, end_ms),
+        )
+
     def unpriced_models(self) -> list[str]:
         rows = self.rows(
             "SELECT DISTINCT model FROM totals WHERE span = 'all' AND unpriced_steps > 0"
@@ -239,25 +266,150 @@ class Ledger(Database):
 
     def root(self) -> str:
         """The folder of the project."""
-        return str(self.row("SELECT value FROM facts WHERE key = 'root'")[0])
+        return self.fact("root") or ""
 
     def bad_lines(self) -> int:
         """Lines of transcripts that should have told of a step and could not be read."""
         return int(self.row("SELECT coalesce(sum(bad_lines), 0) FROM cursors")[0])
 
     def context_tokens(self, session_id: str) -> int:
-        """The size of the main thread's context at its last step."""
+        """The size of the main thread's context: at its last step, or after a later compaction."""
         rows = self.rows(
-            "SELECT input_tokens + cache_read_tokens + cache_write_5m_tokens"
+            "SELECT at_ms, input_tokens + cache_read_tokens + cache_write_5m_tokens"
             " + cache_write_1h_tokens FROM entries WHERE session_id = ? AND agent = 'main'"
             " AND responses = 1 ORDER BY at_ms DESC, seq DESC LIMIT 1",
             session_id,
         )
-        return int(rows[0][0]) if rows else 0
+        at_ms, tokens = rows[0] if rows else (0, 0)
+        later = self.compacted_to(session_id, at_ms)
+        return int(tokens) if later is None else later
 
-    def last_session(self) -> str | None:
-        rows = self.rows("SELECT session_id FROM entries ORDER BY at_ms DESC, seq DESC LIMIT 1")
+    def compacted_to(self, session_id: str, since_ms: int) -> int | None:
+        """What the last compaction after a time left of a session's context, in tokens."""
+        rows = self.rows(
+            "SELECT after_tokens FROM compactions WHERE session_id = ? AND at_ms > ?"
+            " ORDER BY at_ms DESC LIMIT 1",
+            session_id,
+            since_ms,
+        )
+        return int(rows[0][0]) if rows else None
+
+    def base_tokens(self, session_id: str) -> int:
+        """The smallest prompt of a session's main thread: about what a new session begins with."""
+        least = self.row(
+            "SELECT min(input_tokens + cache_read_tokens + cache_write_5m_tokens"
+            " + cache_write_1h_tokens) FROM entries WHERE session_id = ? AND agent_id = ''"
+            " AND responses = 1",
+            session_id,
+        )[0]
+        return int(least or 0)
+
+    def recent_steps(self, session_id: str, agent_id: str, count: int) -> list[Step]:
+        """The last steps of one agent, in their order; of the main thread for an empty id."""
+        rows = self.rows(
+            f"SELECT {_COLUMNS} FROM entries WHERE session_id = ? AND agent_id = ?"
+            " AND responses = 1 ORDER BY at_ms DESC, seq DESC LIMIT ?",
+            session_id,
+            agent_id,
+            count,
+        )
+        return [_entry(row)[0] for row in reversed(rows)]
+
+    def first_steps(self, agent: str, count: int) -> list[Step]:
+        """First steps of the last agents of a type (empty: any but `main`) among recent entries."""
+        rows = self.rows(
+            f"SELECT {_COLUMNS} FROM entries WHERE seq IN (SELECT min(seq) FROM"
+            " (SELECT seq, session_id, agent_id, agent, responses FROM entries"
+            " ORDER BY seq DESC LIMIT 2000) WHERE responses = 1"
+            " AND (agent = ? OR (? = '' AND agent_id != ''))"
+            " GROUP BY session_id, agent_id ORDER BY 1 DESC LIMIT ?)",
+            agent,
+            agent,
+            count,
+        )
+        return [_entry(row)[0] for row in rows]
+
+    # -- what another ledger takes over ----------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        return self.fact("id") or ""
+
+    def changed_since(self, seq: int, limit: int) -> tuple[list[tuple[Step, Price]], int]:
+        """Entries that are new or changed since `seq`, and the `seq` up to which they go."""
+        rows = self.rows(
+            f"SELECT {_COLUMNS}, seq FROM entries WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit
+        )
+        return [_entry(row[:-1]) for row in rows], rows[-1][-1] if rows else seq
+
+    def unattributed_since(self, seq: int) -> list[tuple[int, str, int, str, int]]:
+        """(seq, session id, quarter, user, picodollars) of what changed since `seq`."""
+        return self.rows(
+            "SELECT seq, session_id, quarter, user, picousd FROM unattributed WHERE seq > ?"
+            " ORDER BY seq",
+            seq,
+        )
+
+    def absorb(self, entries: Iterable[tuple[Step, Price]]) -> None:
+        """Takes entries over as they are, price included; a known one follows its change.
+
+        One message id in two ledgers counts once: the higher usage stands.
+        """
+        changes = _Changes(self)
+        entries = list(entries)
+        known_rows = self._known([step.message_id for step, _ in entries])
+        for step, cost in entries:
+            row = known_rows.get(step.message_id)
+            if row is None:
+                self.write(_INSERT, _values(step, cost))
+                changes.add(step, _spend(step, cost))
+                known_rows[step.message_id] = _values(step, cost)
+                continue
+            known, old_cost = _entry(row)
+            if (known, old_cost) != (step, cost) and known.usage.highest(step.usage) == step.usage:
+                self.write(_UPDATE, (*_values(step, cost), step.message_id))
+                changes.add(known, Spend().minus(_spend(known, old_cost)))
+                changes.add(step, _spend(step, cost))
+        changes.write()
+
+    # -- unattributed ------------------------------------------------------------------------------
+
+    def add_unattributed(self, session_id: str, quarter: int, user: str, picousd: int) -> None:
+        """Changes what a session's client counted beyond its entries, in one quarter of an hour."""
+        self.write(
+            "INSERT INTO unattributed (session_id, quarter, user, picousd) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (session_id, quarter, user) DO UPDATE SET"
+            " picousd = picousd + excluded.picousd,"
+            " seq = (SELECT max(seq) + 1 FROM unattributed)",
+            (session_id, quarter, user, picousd),
+        )
+        spend = Spend(unattributed_picousd=picousd)
+        self.add_to_totals(dict.fromkeys(buckets(session_id, quarter, "", "", "", user), spend))
+
+    def note_compactions(self, compactions: Iterable[Compaction]) -> None:
+        rows: list[tuple[Any, ...]] = list(compactions)
+        self.write_many("INSERT OR IGNORE INTO compactions VALUES (?, ?, ?, ?, ?)", rows)
+
+    def last_session(self, until_ms: int = 2**62) -> str | None:
+        """The session of the last step, up to and including a time."""
+        rows = self.rows(
+            "SELECT session_id FROM entries WHERE at_ms <= ? ORDER BY at_ms DESC, seq DESC LIMIT 1",
+            until_ms,
+        )
         return str(rows[0][0]) if rows else None
+
+    # -- facts -----------------------------------------------------------------------------------
+
+    def fact(self, key: str) -> str | None:
+        rows = self.rows("SELECT value FROM facts WHERE key = ?", key)
+        return str(rows[0][0]) if rows else None
+
+    def set_fact(self, key: str, value: str | None) -> None:
+        """None forgets it."""
+        if value is None:
+            self.write("DELETE FROM facts WHERE key = ?", (key,))
+        else:
+            self.write("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
 
     # -- saying things once ----------------------------------------------------------------------
 
@@ -271,14 +423,14 @@ class _Changes:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        # By (session, quarter of an hour, model, agent, branch): every bucket is a sum of these.
-        self._spend: dict[tuple[str, int, str, str, str], Spend] = {}
+        # By (session, quarter, model, agent, branch, user): every bucket is a sum of these.
+        self._spend: dict[tuple[str, int, str, str, str, str], Spend] = {}
         self._steps: list[tuple[int, str, int]] = []
         self.copies: list[tuple[str, str]] = []
 
     def add(self, step: Step, spend: Spend) -> None:
         quarter = step.at_ms // QUARTER_MS * QUARTER_MS
-        key = (step.session_id, quarter, step.model, step.agent, step.branch)
+        key = (step.session_id, quarter, step.model, step.agent, step.branch, step.user)
         known = self._spend.get(key)
         self._spend[key] = spend if known is None else known.plus(spend)
         self._steps.append((spend.listed_picousd, step.session_id, step.at_ms))
@@ -299,9 +451,25 @@ class _Changes:
         self._ledger.write_many("INSERT OR IGNORE INTO copies VALUES (?, ?)", self.copies)
 
 
-def buckets(session_id: str, at_ms: int, model: str, agent: str, branch: str) -> list[Bucket]:
+def _condition(only: Filter) -> tuple[str, list[str]]:
+    """A filter as SQL that goes on a condition, and its values."""
+    sql = ""
+    values: list[str] = []
+    for column, patterns in zip(("model", "agent", "branch"), only[:3], strict=True):
+        if patterns:
+            sql += " AND (" + " OR ".join(f"{column} GLOB ?" for _ in patterns) + ")"
+            values += patterns
+    if only.user:
+        sql += " AND user = ?"
+        values.append(only.user)
+    return sql, values
+
+
+def buckets(
+    session_id: str, at_ms: int, model: str, agent: str, branch: str, user: str
+) -> list[Bucket]:
     """Every total that holds a moment of a session."""
-    what = (model, agent, branch)
+    what = (model, agent, branch, user)
     spans: list[Bucket] = [(span, at_ms // size * size, *what) for span, size in SPANS]
     return [*spans, ("session", session_id, *what), ("all", 0, *what)]
 

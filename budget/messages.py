@@ -1,8 +1,9 @@
 """What budget says, word for word: what happened with its numbers, from where, what to do. Pure."""
 
 from datetime import datetime
+from typing import Protocol
 
-from budget.model import PICO, Policy, Verdict
+from budget.model import LEVEL_UNITS, PERCENT_UNITS, PICO, Budget, Policy, Verdict
 from budget.windows import local_time, zone
 
 _UNIT_WORDS = {
@@ -12,7 +13,29 @@ _UNIT_WORDS = {
     "cache_read_tokens": "cache-read tokens",
     "cache_write_tokens": "cache-write tokens",
     "steps": "steps",
+    "context_tokens": "tokens of context",
+    "five_hour_percent": "% of the plan's five hours",
+    "seven_day_percent": "% of the plan's seven days",
 }
+
+
+class Granted(Protocol):
+    """What is told of a grant (`grants.Grant`)."""
+
+    @property
+    def until_ms(self) -> int: ...
+    @property
+    def session_id(self) -> str: ...
+    @property
+    def budget(self) -> str: ...
+    @property
+    def amount(self) -> int: ...
+    @property
+    def person(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
 _PERIOD_WORDS = {
     "session": "in this session",
     "hour": "in this hour",
@@ -38,6 +61,11 @@ def _digits(picousd: int) -> int:
     return 4 if micro >= 1_000 or micro % 100 == 0 else 6
 
 
+def rounded(picousd: int) -> str:
+    """Dollars at a glance: cents from a dollar on, else as `money`."""
+    return money(picousd, 2 if picousd >= PICO else 0)
+
+
 def usd6(picousd: int) -> str:
     """Dollars for programs: a decimal string with six places."""
     micro = (picousd + PICO // 10**6 // 2) // 10**6
@@ -50,12 +78,20 @@ def usd6_signed(picousd: int) -> str:
 
 
 def amount(value: int, unit: str) -> str:
-    return money(value) if unit == "usd" else f"{value:,}"
+    """`$5.00`, `1,200`, `80 %`."""
+    if unit == "usd":
+        return money(value)
+    return f"{value} %" if unit in PERCENT_UNITS else f"{value:,}"
+
+
+def unit_words(unit: str) -> str:
+    """`US dollars`, `steps`, `output tokens`."""
+    return "US dollars" if unit == "usd" else _UNIT_WORDS[unit]
 
 
 def spent_of(verdict: Verdict) -> str:
     """`$0.0120 of $0.0100` or `1,200 of 1,000 tokens`."""
-    unit, limit = verdict.budget.unit, verdict.budget.limit
+    unit, limit = verdict.budget.unit, verdict.limit
     if unit == "usd":
         # Below a dollar both have the same decimals, so that they can be compared at a glance.
         digits = max(_digits(verdict.spent), _digits(limit)) if limit < PICO else 0
@@ -68,16 +104,32 @@ def period(per: str) -> str:
     return _PERIOD_WORDS.get(per) or f"in the last {per.removeprefix('rolling ')}"
 
 
+def over(budget: Budget) -> str:
+    """Over what a budget counts: `today in all your projects, on *opus*`."""
+    text = "" if budget.unit in LEVEL_UNITS else f" {period(budget.per)}"
+    if budget.per != "session" and budget.unit not in LEVEL_UNITS:
+        text += {"user": " over all your projects", "team": " of everybody here"}.get(
+            budget.scope, ""
+        )
+    filters = [*budget.models, *(f"agent {name}" for name in budget.agents)]
+    filters += [f"branch {name}" for name in budget.branches]
+    return f"{text}, on {' or '.join(filters)}" if filters else text
+
+
 def percent(verdict: Verdict) -> str:
     """Rounded down, so that 100 % means used up."""
-    limit = verdict.budget.limit
+    limit = verdict.limit
     return f"{verdict.spent * 100 // limit if limit else 100} %"
 
 
 def resets(verdict: Verdict, policy: Policy, now_ms: int) -> str:
     """When the budget is whole again: `at 00:00 (in 5 h 12 min)`."""
     at_ms = verdict.window.resets_at_ms
-    if verdict.budget.per == "session":
+    if verdict.budget.unit == "context_tokens":
+        return "when the context is made smaller"
+    if verdict.budget.unit in PERCENT_UNITS and at_ms is None:
+        return "with the plan's window"
+    if verdict.budget.per == "session" and verdict.budget.unit not in PERCENT_UNITS:
         return "with a new session"
     if at_ms is None:
         rolling = verdict.budget.per.startswith("rolling ")
@@ -117,25 +169,125 @@ def _stop(verdict: Verdict, policy: Policy, now_ms: int) -> str:
     budget = verdict.budget
     source = budget.source
     key = f"{source.key}.{budget.unit}"
-    raise_it = f"raise {key} in {source.shown}"
-    if budget.per == "session":
-        now = f"/clear starts a new session with a whole budget. To go on in this one, {raise_it}."
-    elif budget.per == "total":
-        now = f"It never resets: to go on, {raise_it}."
-    else:
-        now = (
-            f"Wait for the reset, or {raise_it}. /clear does not help: it is not a session budget."
-        )
-    numbers = f"{spent_of(verdict)} {period(budget.per)} ({percent(verdict)})"
     lines = [
-        f'Budget "{budget.name}" is used up: {numbers}.',
+        _what_stopped(verdict),
         f"Set in: {source.shown}, {key} ({source.layer} config).",
         f"Resets: {resets(verdict, policy, now_ms)}.",
-        f"Now:    {now}",
+        f"Now:    {_way_out(verdict, policy)}",
     ]
+    lines += [f"        {way}" for way in _ways_on(verdict, policy, key)]
     if budget.message:
         lines.append(f"Note:   {budget.message}")
+    if verdict.note:
+        lines.append(f"Note:   {verdict.note}.")
     return "\n".join(lines)
+
+
+def _what_stopped(verdict: Verdict) -> str:
+    budget = verdict.budget
+    numbers = f"{spent_of(verdict)}{over(budget)} ({percent(verdict)})"
+    if verdict.exceeded:
+        return f'Budget "{budget.name}" is used up: {numbers}.'
+    expected = _amount_words(verdict.expected, budget)
+    if verdict.expected > verdict.limit:
+        return (
+            f'Budget "{budget.name}" is smaller than one step: {numbers} is spent, and the next'
+            f" step is expected to take up to {expected}."
+        )
+    text = (
+        f'Budget "{budget.name}" would be passed by the next step: {numbers} is spent, and the'
+        f" step is expected to take up to {expected}"
+    )
+    if verdict.reserved:
+        held = _amount_words(verdict.reserved, budget)
+        text += f", beside {held} that is held for other steps under way"
+    return f"{text}."
+
+
+def _way_out(verdict: Verdict, policy: Policy) -> str:
+    """What helps without another limit."""
+    budget = verdict.budget
+    if budget.unit == "context_tokens":
+        return f"{compact_command(policy)}, or /clear when the next work does not need it."
+    if budget.per == "session" and budget.unit not in PERCENT_UNITS:
+        return "/clear starts a new session with a whole budget."
+    if budget.filtered:
+        other = "another model (/model)" if budget.models else "other work"
+        return f"Wait for the reset, or go on with {other}: it counts {over(budget).strip()} only."
+    if budget.per == "total":
+        return "It never resets."
+    return "Wait for the reset. /clear does not help: it is not a session budget."
+
+
+def _ways_on(verdict: Verdict, policy: Policy, key: str) -> list[str]:
+    """How a person can go on all the same."""
+    budget = verdict.budget
+    ways = []
+    if budget.on_exceed == "ask":
+        more = amount(max(1, budget.limit // 10), budget.unit)
+        ways.append(f"To go on for another {more}, send a prompt: it asks again then.")
+    if policy.max_grant != 0 and (budget.unit == "usd" or policy.max_grant is None):
+        more = _suggested(verdict, policy)
+        ways.append(
+            f"To go on now, type /budget:allow {more} {budget.name} because ..."
+            f" (in a terminal: budget allow {more} --budget {_word(budget.name)})."
+        )
+    ways.append(f"For good, raise {key} in {budget.source.shown}: it holds from the next session.")
+    return ways
+
+
+def _word(name: str) -> str:
+    return f'"{name}"' if " " in name else name
+
+
+def _suggested(verdict: Verdict, policy: Policy) -> str:
+    """An amount that goes a bit further: past what is spent by a fifth of the limit."""
+    budget = verdict.budget
+    beyond = verdict.spent + verdict.reserved + verdict.expected - verdict.limit
+    more = max(0, beyond) + max(1, budget.limit // 5)
+    if budget.unit != "usd":
+        return str(more)
+    if policy.max_grant:
+        more = min(more, policy.max_grant)
+    # Two significant digits, rounded up.
+    step = 10 ** max(6, len(str(more)) - 2)
+    more = -(-more // step) * step
+    return money(more)[1:]
+
+
+def granted(made: "Granted", verdict: Verdict, now_ms: int) -> str:
+    """A person granted more. For the person."""
+    after = verdict._replace(granted=verdict.granted + made.amount)
+    budget = verdict.budget
+    left = f"{amount(after.left, budget.unit)} is left"
+    if after.exceeded:
+        left = "that is still used up"
+    return (
+        f'Granted {_amount_words(made.amount, budget)} on the budget "{budget.name}"'
+        f" {_until(made, budget, now_ms)}: {spent_of(after)}{over(budget)}, {left}."
+        " Every grant is kept in the ledger; `budget status` shows it."
+    )
+
+
+def grant_line(made: "Granted", budget: Budget, now_ms: int) -> str:
+    """One grant that holds, as `status` shows it."""
+    reason = f": {made.reason}" if made.reason else ""
+    return (
+        f"+{_amount_words(made.amount, budget)} on {made.budget} {_until(made, budget, now_ms)},"
+        f" granted by {made.person or 'somebody'}{reason}"
+    )
+
+
+def _amount_words(value: int, budget: Budget) -> str:
+    unit = "" if budget.unit == "usd" or budget.unit in PERCENT_UNITS else budget.unit
+    return f"{amount(value, budget.unit)} {_UNIT_WORDS.get(unit, '')}".strip()
+
+
+def _until(made: "Granted", budget: Budget, now_ms: int) -> str:
+    if made.session_id:
+        return "for this session"
+    tz = zone(budget.timezone)
+    return f"until {local_time(made.until_ms, tz):%Y-%m-%d %H:%M}"
 
 
 def prompt_blocked(verdicts: tuple[Verdict, ...], policy: Policy, now_ms: int) -> str:
@@ -147,7 +299,7 @@ def warning(verdict: Verdict, policy: Policy, now_ms: int) -> str:
     budget = verdict.budget
     text = (
         f'Budget "{budget.name}": {percent(verdict)} is spent, {spent_of(verdict)}'
-        f" {period(budget.per)}; {amount(verdict.left, budget.unit)} is left."
+        f"{over(budget)}; {amount(verdict.left, budget.unit)} is left."
         f" It resets {resets(verdict, policy, now_ms)}."
         f" To spend less per step and keep the session: {compact_command(policy)}."
     )
@@ -159,7 +311,7 @@ def used_up_advice(verdict: Verdict, policy: Policy, now_ms: int) -> str:
     ways = "/clear for new work" if verdict.budget.per == "session" else "a pause until the reset"
     return (
         f'Budget "{verdict.budget.name}" is used up: {spent_of(verdict)}'
-        f" {period(verdict.budget.per)} ({percent(verdict)}). It only advises"
+        f"{over(verdict.budget)} ({percent(verdict)}). It only advises"
         f' (on_exceed = "advise" in {verdict.budget.source.shown}): work goes on.'
         f" Worth considering: {ways}, or {compact_command(policy)}."
         f" It resets {resets(verdict, policy, now_ms)}."
@@ -171,7 +323,7 @@ def fact(verdict: Verdict) -> str:
     return (
         f'{percent(verdict)} of the budget "{verdict.budget.name}" of {verdict.budget.source.shown}'
         f" is spent:"
-        f" {spent_of(verdict)} {period(verdict.budget.per)}."
+        f" {spent_of(verdict)}{over(verdict.budget)}."
     )
 
 
@@ -187,8 +339,7 @@ def session_line(verdicts: tuple[Verdict, ...], policy: Policy, now_ms: int) -> 
     """What is left, in one line, at the start of a session."""
     parts = []
     for verdict in verdicts:
-        unit = "" if verdict.budget.unit == "usd" else f" {_UNIT_WORDS[verdict.budget.unit]}"
-        part = f"{verdict.budget.name} {amount(verdict.left, verdict.budget.unit)}{unit} left"
+        part = f"{verdict.budget.name} {_amount_words(verdict.left, verdict.budget)} left"
         if verdict.window.resets_at_ms is not None:
             part += f" (resets {resets(verdict, policy, now_ms).partition(' (')[0]})"
         parts.append(part)
@@ -202,10 +353,11 @@ def status_text(verdicts: tuple[Verdict, ...], policy: Policy, now_ms: int) -> s
     rows = [
         (
             verdict.budget.name,
-            spent_of(verdict) + " " + period(verdict.budget.per),
+            spent_of(verdict) + over(verdict.budget),
             percent(verdict),
             {"ok": "", "warned": "warning", "exceeded": "USED UP"}[verdict.state],
-            f"resets {resets(verdict, policy, now_ms)}",
+            f"resets {resets(verdict, policy, now_ms)}"
+            + (f" ({verdict.note})" if verdict.note else ""),
         )
         for verdict in verdicts
     ]
@@ -213,4 +365,27 @@ def status_text(verdicts: tuple[Verdict, ...], policy: Policy, now_ms: int) -> s
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
+    )
+
+
+REMADE = (
+    "the ledger of this project was gone and was made anew from its transcripts. What its sessions"
+    " spent is counted again; grants are lost. `budget import` books sessions that lie elsewhere."
+)
+
+
+def held(key: str) -> str:
+    """A config was loosened while a session runs. For the person."""
+    return (
+        f"{key} was loosened while this session runs: what held when it began holds in it, the"
+        " change from the next session on."
+    )
+
+
+def goes_on(verdicts: list[Verdict]) -> str:
+    """The person went on past budgets that ask. For the person."""
+    return "\n".join(
+        f'Budget "{each.budget.name}": {spent_of(each._replace(granted=0))}{over(each.budget)}.'
+        f" You go on; it asks again at {amount(each.limit, each.budget.unit)}."
+        for each in verdicts
     )

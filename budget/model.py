@@ -28,7 +28,11 @@ COUNTED_UNITS = (
     "cache_write_tokens",
     "steps",
 )
-UNITS = ("usd", *COUNTED_UNITS)
+PERCENT_UNITS = ("five_hour_percent", "seven_day_percent")
+"""How much of a subscription plan's own windows is used, as the client tells it."""
+LEVEL_UNITS = ("context_tokens", *PERCENT_UNITS)
+"""What is not added up over a window: the last known level counts."""
+UNITS = ("usd", *COUNTED_UNITS, *LEVEL_UNITS)
 """What a limit can be in."""
 
 
@@ -163,6 +167,16 @@ class ClientTotal(NamedTuple):
     total_picousd: int
 
 
+class Compaction(NamedTuple):
+    """A session's context was made smaller."""
+
+    session_id: str
+    at_ms: int
+    before_tokens: int
+    after_tokens: int
+    automatic: bool
+
+
 class Window(NamedTuple):
     """A stretch of time, or one session, over which a budget counts."""
 
@@ -188,6 +202,20 @@ class Source(NamedTuple):
     """The file as people are told of it: `.claude/budget.toml`."""
 
 
+class Filter(NamedTuple):
+    """Which steps a budget counts: those that match one pattern of each kind that is given.
+
+    Patterns are as in a shell: `*`, `?`, `[abc]`. What the client counted beyond the steps has no
+    model, agent or branch: a filter never matches it.
+    """
+
+    models: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    branches: tuple[str, ...] = ()
+    user: str = ""
+    """Whose steps; empty for everybody's."""
+
+
 class Budget(NamedTuple):
     """One limit of one budget. A budget with limits in two units is two of these."""
 
@@ -195,7 +223,7 @@ class Budget(NamedTuple):
     per: str
     unit: str
     limit: int
-    """Picodollars for `usd`, a count for every other unit."""
+    """Picodollars for `usd`, whole percent, or a count."""
     warn_at: tuple[float, ...]
     on_exceed: str
     message: str
@@ -203,22 +231,44 @@ class Budget(NamedTuple):
     timezone: str = ""
     """Where its days begin: an IANA name, or empty for the system's."""
     week_starts: str = "monday"
+    scope: str = "project"
+    """`project`, `user` (all projects of the person on this machine) or `team`."""
+    stop: str = "before"
+    models: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    branches: tuple[str, ...] = ()
+
+    @property
+    def filtered(self) -> bool:
+        """Whether it counts some steps only."""
+        return bool(self.models or self.agents or self.branches)
 
 
 class Policy(NamedTuple):
     """What holds in one project, from all layers."""
 
-    budgets: tuple[Budget, ...]
-    timezone: str
+    budgets: tuple[Budget, ...] = ()
+    timezone: str = ""
     """Where days begin in reports: an IANA name, or empty for the system's."""
-    on_error: str
-    advise_context_tokens: int
+    on_error: str = "allow"
+    advise_context_tokens: int = 0
     """0: never advise on the size of the context."""
-    focus: str
-    prices: tuple[dict[str, Any], ...]
+    focus: str = ""
+    prices: tuple[dict[str, Any], ...] = ()
     """What the configs say of prices, the lowest authority first (see `pricing.corrected`)."""
-    problems: tuple[str, ...]
+    problems: tuple[str, ...] = ()
     """What is wrong with the configs; the last valid version of each layer is in force."""
+    max_grant: int | None = None
+    """The largest grant that policies allow, in picodollars; 0 forbids grants; None: no rule."""
+    max_grant_source: str = ""
+    """Where that rule stands, for people."""
+    held: tuple[str, ...] = ()
+    """What the configs loosened since the session began: it waits for the next session."""
+
+
+def fits(spent: int, reserved: int, expected: int, limit: int) -> bool:
+    """Whether a step may be made: `reserved` is what the other running agents hold."""
+    return spent < limit and spent + reserved + expected <= limit
 
 
 class Verdict(NamedTuple):
@@ -228,18 +278,48 @@ class Verdict(NamedTuple):
     window: Window
     spent: int
     """In the unit of the budget's limit."""
+    granted: int = 0
+    """What grants add to the limit now."""
+    note: str = ""
+    """What the person should know of the figure: how old it is, what it leaves out."""
+    known: bool = True
+    """Whether the figure is fresh enough to act on."""
+    reserved: int = 0
+    """What running agents hold for their next steps; at a step, the others'."""
+    expected: int = 0
+    """What the step that is to be made next is expected to use; 0 when that does not matter."""
+    concerned: bool = True
+    """Whether it counts the steps of the agent at work."""
+
+    @property
+    def limit(self) -> int:
+        """What holds now: the budget's limit and what was granted on top of it."""
+        return self.budget.limit + self.granted
 
     @property
     def exceeded(self) -> bool:
-        return self.spent >= self.budget.limit
+        return self.known and self.spent >= self.limit
+
+    @property
+    def fits(self) -> bool:
+        """Whether the step that is to be made next fits into what is left."""
+        return not self.expected or fits(self.spent, self.reserved, self.expected, self.limit)
+
+    @property
+    def stops(self) -> bool:
+        """Whether the agent at work may make no further step."""
+        if self.budget.on_exceed == "advise" or not self.concerned or not self.known:
+            return False
+        return self.exceeded or not self.fits
 
     @property
     def left(self) -> int:
-        return max(0, self.budget.limit - self.spent)
+        """What is neither spent nor held for steps under way."""
+        return max(0, self.limit - self.spent - self.reserved)
 
     @property
     def fraction(self) -> float:
-        return self.spent / self.budget.limit if self.budget.limit else 1.0
+        return self.spent / self.limit if self.limit else 1.0
 
     @property
     def passed_mark(self) -> float | None:

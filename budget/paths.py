@@ -63,6 +63,41 @@ def repo_config(project: Project) -> str:
     return os.path.join(project.worktree, ".claude", "budget.toml")
 
 
+def local_config(project: Project) -> str:
+    """One person's config in one repository, not kept in git."""
+    return os.path.join(project.worktree, ".claude", "budget.local.toml")
+
+
+def team_policies(env: Env, project: Project) -> list[str]:
+    """The policy in the repository, then every file that `$BUDGET_POLICY` names."""
+    named = env.get("BUDGET_POLICY", "").split(os.pathsep)
+    own = os.path.join(project.worktree, ".claude", "budget-policy.toml")
+    return [own, *(os.path.abspath(os.path.expanduser(path)) for path in named if path)]
+
+
+def managed_folder() -> str:
+    """Where the client's own managed settings are, too: an administrator's."""
+    if sys.platform == "win32":
+        return r"C:\Program Files\ClaudeCode"
+    if sys.platform == "darwin":
+        return "/Library/Application Support/ClaudeCode"
+    return "/etc/claude-code"
+
+
+def managed_policies() -> list[str]:
+    """`budget-policy.toml`, then each file of `budget-policy.d`, by name."""
+    folder = managed_folder()
+    parts = os.path.join(folder, "budget-policy.d")
+    try:
+        names = sorted(name for name in os.listdir(parts) if name.endswith(".toml"))
+    except OSError:
+        names = []
+    return [
+        os.path.join(folder, "budget-policy.toml"),
+        *(os.path.join(parts, name) for name in names),
+    ]
+
+
 def project_folder(env: Env, project: Project) -> str:
     return os.path.join(state_folder(env), "projects", project.key)
 
@@ -74,10 +109,28 @@ def ledger_file(env: Env, project: Project) -> str:
 def policy_file(env: Env, project: Project) -> str:
     """The compiled policy. Worktrees may hold different configs, so each has its own.
 
-    So has each set of budgets that a program adds.
+    So has each set of budgets that a program adds, and each user it works for.
     """
-    checksum = crc32(os.fsencode(project.worktree + added_config(env)))
+    added = added_config(env)
+    of_program = (added, env.get("BUDGET_USER", "")) if added else ()
+    checksum = crc32(os.fsencode("\0".join((project.worktree, *of_program))))
     return os.path.join(project_folder(env, project), f"policy-{checksum:08x}.json")
+
+
+def session_policy_file(env: Env, project: Project, session_id: str) -> str:
+    """What holds in one session (see `policy.py`). Not beside the ledger's file by chance: who
+    deletes the one still has the other."""
+    return os.path.join(project_folder(env, project), "sessions", f"{safe_name(session_id)}.policy")
+
+
+def people_ledger_file(env: Env) -> str:
+    """What people spent over all projects of this machine (see `people.py`)."""
+    return os.path.join(state_folder(env), "people", "ledger.db")
+
+
+def plan_usage_file(env: Env) -> str:
+    """The last known usage of the person's subscription plan (see `plan.py`)."""
+    return os.path.join(state_folder(env), "plan-usage.json")
 
 
 def client_totals_folder(env: Env, session_id: str) -> str:

@@ -6,22 +6,29 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from budget import paths, reconcile, sensor
 from budget.errors import InputError, LedgerError
-from budget.evaluate import Decision, spent
+from budget.evaluate import NOT_KNOWN, Decision, Who
 from budget.ledger import Ledger
-from budget.model import Budget, Policy, Spend, Verdict, Window
-from budget.policy import Layer
+from budget.merge import Layer
+from budget.model import Budget, Policy, Window
+from budget.outlook import first_step, next_step
+from budget.policy import load_policy
 from budget.pricing import Table, corrected, newest_table
-from budget.transcript import Batch, Cursor, Place, changed, places, read
-from budget.windows import window, zone
+from budget.reservations import STARTING, drop_session, replaced_by
+from budget.transcript import Batch, Cursor, Place, changed, model_was_switched, places, read
+from budget.verdicts import Actor, budget_window, decide, judge
 
 # How long a hook waits for the lines of the step it was called for (see `_await_step`).
 LATE_LINES_S = 0.25
 _POLL_S = 0.02
+# How long one hook reads sessions from before the ledger (see `_Booking.read_backlog`).
+BACKLOG_S = 1.0
+_BACKLOG = "backlog"
+_SAME_MOMENT_S = 1.0
 
 
 class Moment(NamedTuple):
@@ -41,6 +48,17 @@ class Moment(NamedTuple):
     read_for_s: float
     """Reading stops after this long; the next event goes on from there."""
     user: str = ""
+    next_is: str = ""
+    """What comes after the event: another `step` of the agent, the first step of a `prompt`, an
+    `agent` that is to be started, a `session` that begins, or `nothing` (it ended). Empty: no
+    step."""
+    agent: str = ""
+    """The type of the agent, as far as the event tells; `main` for the main thread."""
+    starts: str = ""
+    """The type of the agent that is to be started, by the tool call `call_id`."""
+    call_id: str = ""
+    added_bytes: int | None = None
+    """What joins the context before the next step: tool results, or a prompt."""
 
 
 class Reading(NamedTuple):
@@ -51,46 +69,98 @@ class Reading(NamedTuple):
     """Time ran out before the end of the transcripts."""
     nothing_to_read: bool = False
     """Steps were made, and neither a transcript nor the client's own total tells of any."""
+    late: bool = False
+    """The step that was just made is neither in a transcript nor in the client's own total."""
     unreadable: tuple[str, ...] = ()
 
 
 def layers(env: paths.Env, project: paths.Project) -> list[Layer]:
-    """The config files that hold in a project, the highest authority first."""
+    """The config files that may hold in a project, the highest authority first."""
+    managed = [Layer("managed", file, file) for file in paths.managed_policies()]
+    own, *named = paths.team_policies(env, project)
+    team = [
+        *(Layer("team", file, file) for file in named),
+        Layer("team", own, ".claude/budget-policy.toml", trusted=False),
+    ]
+    local = Layer("local", paths.local_config(project), ".claude/budget.local.toml")
     user = Layer("user", paths.user_config(env), "~/.claude/budget.toml")
     repo = Layer("repo", paths.repo_config(project), ".claude/budget.toml")
     # In the home folder both are one file: it is the person's own.
     one = os.path.realpath(user.file) == os.path.realpath(repo.file)
     added = paths.added_config(env)
-    program = [Layer("program", added, "guard(budgets=...)")] if added else []
-    return [user, *program] if one else [user, repo, *program]
+    program = [Layer("program", added, "the program's budgets")] if added else []
+    return [*managed, *team, local, user, *program, *([] if one else [repo])]
+
+
+def policy_of(
+    env: paths.Env,
+    project: paths.Project,
+    person: str | None = None,
+    session_id: str = "",
+    begins: bool = False,
+) -> Policy:
+    """What holds in a project; with a session id, in that session, which `begins` or goes on."""
+    person = paths.person(env, project) if person is None else person
+    session = paths.session_policy_file(env, project, session_id) if session_id else ""
+    compiled = paths.policy_file(env, project)
+    return load_policy(layers(env, project), compiled, person, session, begins)
+
+
+def policy_seen(env: paths.Env, project: paths.Project, session_id: str = "") -> Policy:
+    """What holds, for commands that look on: a session that is not known is not begun."""
+    file = paths.session_policy_file(env, project, session_id)
+    known = bool(session_id) and os.path.exists(file)
+    return policy_of(env, project, session_id=session_id if known else "")
 
 
 def step(
     moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env
 ) -> tuple[Decision, Reading]:
-    """Books what is new, then judges."""
+    """Books what is new, then judges, and holds the step that may be made next."""
     reading = book(moment, ledger, policy, env)
-    return judge(policy, ledger, moment.session_id, moment.now_ms), reading
+    if not policy.budgets:
+        return Decision(()), reading
+    actor = _actor(moment, ledger, price_table(policy, env), reading)
+    with ledger.transaction():
+        if moment.next_is in ("session", "nothing"):
+            drop_session(ledger, moment.session_id, moment.now_ms)
+    decision = decide(
+        *(policy, ledger, env, moment.session_id, moment.now_ms, moment.user),
+        *(moment.read_for_s, actor),
+    )
+    return decision, reading
+
+
+def judge_now(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Decision:
+    """How every budget stands at an event, where nothing could be booked."""
+    return judge(
+        policy, ledger, env, moment.session_id, moment.now_ms, moment.user, moment.read_for_s
+    )
+
+
+def _actor(moment: Moment, ledger: Ledger, table: Table, reading: Reading) -> Actor:
+    """Who is at work at an event, and which step comes next."""
+    session_id, agent_id, now_ms = moment.session_id, moment.agent_id, moment.now_ms
+    if moment.next_is == "agent":
+        by = next_step(ledger, table, session_id, agent_id, moment.agent, None, now_ms)
+        upcoming = first_step(ledger, table, session_id, agent_id, moment.starts, now_ms)
+        key = STARTING + moment.call_id
+        return Actor(key, False, by.who, upcoming, key)
+    if moment.next_is not in ("step", "prompt"):
+        return Actor(agent_id, False, Who(moment.agent), None, None)
+    added = moment.added_bytes
+    upcoming = next_step(ledger, table, session_id, agent_id, moment.agent, added, now_ms)
+    who = upcoming.who
+    if moment.next_is == "prompt" and model_was_switched(moment.transcript):
+        # Which model comes next is not known before its first step.
+        who = who._replace(model=NOT_KNOWN)
+        upcoming = upcoming._replace(who=who)
+    return Actor(agent_id, reading.late, who, upcoming, agent_id)
 
 
 def price_table(policy: Policy, env: paths.Env) -> Table:
     """The prices that hold in a project."""
     return corrected(newest_table(paths.price_file(env)), policy.prices)
-
-
-def judge(policy: Policy, ledger: Ledger | None, session_id: str, now_ms: int) -> Decision:
-    """How every budget stands now; without a ledger nothing was spent."""
-    verdicts = []
-    for budget in policy.budgets:
-        span = budget_window(budget, session_id, now_ms)
-        spend = ledger.spend(span) if ledger else Spend()
-        verdicts.append(Verdict(budget, span, spent(budget, spend)))
-    return Decision(tuple(verdicts))
-
-
-def budget_window(budget: Budget, session_id: str, now_ms: int) -> Window:
-    """The window a budget counts over at a moment."""
-    return window(budget.per, now_ms, session_id, zone(budget.timezone), budget.week_starts)
 
 
 def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Reading:
@@ -106,9 +176,12 @@ def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Read
     with ledger.transaction():
         booking.flush_into_open_transaction()
         reconcile.note(ledger, reports)
-        reconcile.settle(ledger, moment.session_id, moment.now_ms)
+        reconcile.settle(ledger, moment.session_id, moment.now_ms, moment.user)
+    if ledger.fact(_BACKLOG):
+        booking.read_backlog(policy)
     reading = booking.reading()
     if moment.tool_use_ids and not reports and booking.step_missing():
+        reading = reading._replace(late=True)
         of_session = Window(0, None, session_id=moment.session_id)
         reading = reading._replace(nothing_to_read=not ledger.spend(of_session).steps)
     return reading
@@ -148,11 +221,52 @@ class _Booking:
                 if place.agent_id == self._moment.agent_id:
                     self._read(place)
 
+    def read_backlog(self, policy: Policy) -> None:
+        """Books the project's other sessions that count today, this month, ...
+
+        A ledger that is new knows nothing of them: it was just installed, or someone deleted it.
+        """
+        starts = [self._window_start_ms(budget) for budget in policy.budgets]
+        since_ms = min((start for start in starts if start is not None), default=None)
+        self._deadline = time.monotonic() + BACKLOG_S
+        if since_ms is not None and self._moment.transcript:
+            for path in self._other_transcripts(since_ms):
+                session_id = os.path.basename(path).removesuffix(".jsonl")
+                self._cursors = self._ledger.cursors(session_id)
+                for place in places(path, session_id, self._moment.user):
+                    self._read(place)
+                with self._ledger.transaction():
+                    self.flush_into_open_transaction()
+                    reconcile.settle(self._ledger, session_id, self._moment.now_ms)
+                if self._unfinished or time.monotonic() > self._deadline:
+                    self._unfinished = True
+                    return
+        with self._ledger.transaction():
+            self._ledger.set_fact(_BACKLOG, None)
+
+    def _window_start_ms(self, budget: Budget) -> int | None:
+        window = budget_window(budget, self._moment.session_id, self._moment.now_ms)
+        return None if window.session_id is not None else window.start_ms
+
+    def _other_transcripts(self, since_ms: int) -> list[str]:
+        """The newest first: what was just spent matters most."""
+        folder, own = os.path.split(self._moment.transcript)
+        found = []
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".jsonl") and entry.name != own and entry.is_file():
+                    changed_ms = entry.stat().st_mtime_ns // 10**6
+                    if changed_ms >= since_ms:
+                        found.append((changed_ms, entry.path))
+        return [path for _, path in sorted(found, reverse=True)]
+
     def flush_into_open_transaction(self) -> None:
         for place, batch in self._pending:
             self._ledger.book(batch.steps, self._table)
+            replaced_by(self._ledger, batch.steps)
             self._ledger.move_cursor(place.path, place.session_id, batch.cursor)
             reconcile.note(self._ledger, batch.client_totals)
+            self._ledger.note_compactions(batch.compactions)
             self._bad_lines += batch.bad_lines
         self._pending.clear()
 
@@ -196,8 +310,12 @@ class _Booking:
 
 
 def open_ledger(env: paths.Env, project: paths.Project, wait_s: float = 5.0) -> Ledger:
-    """Raises `LedgerError`."""
-    return Ledger(paths.ledger_file(env, project), wait_s, project.root)
+    """The ledger, made where there is none. Raises `LedgerError`."""
+    ledger = Ledger(paths.ledger_file(env, project), wait_s, project.root)
+    if ledger.is_new:
+        with ledger.transaction():
+            ledger.set_fact(_BACKLOG, "pending")
+    return ledger
 
 
 @contextmanager
@@ -213,6 +331,19 @@ def existing_ledger(
         yield ledger
     finally:
         ledger.close()
+
+
+def had_ledger(env: paths.Env, project: paths.Project) -> bool:
+    """Whether a project whose ledger is new had one before: it was deleted.
+
+    The files of its sessions lie beside it (see `policy.py`).
+    """
+    folder = os.path.dirname(paths.session_policy_file(env, project, ""))
+    try:
+        with os.scandir(folder) as entries:
+            return any(time.time() - each.stat().st_mtime > _SAME_MOMENT_S for each in entries)
+    except OSError:
+        return False
 
 
 def has_ledger(env: paths.Env, project: paths.Project) -> bool:

@@ -3,175 +3,165 @@
 A hook loads the compiled file. It is compiled anew when a config differs in size, time or identity
 from what was compiled, or was created or removed. A config that is not valid is refused whole,
 and the last valid version of that layer stays in force.
+
+A session is held to what it began with: what loosens a rule waits for the next one.
 """
 
 import os
+from binascii import crc32
 from json import dumps, loads
 from typing import Any, NamedTuple
 
 from budget import __version__
 from budget.errors import ConfigError
 from budget.files import read_some
-from budget.model import UNITS, Budget, Policy, Source
+from budget.merge import Compiled, Layer, held_to, merged, policy_budget
+from budget.model import Policy
 
-NO_POLICY = Policy((), "", "allow", 0, "", (), ())
-_DEFAULT_WARN_AT = (0.8,)
+NO_POLICY = Policy()
 _LARGEST = 64 * 1024 * 1024
+_POLICY_LAYERS = ("managed", "team")
 
 
-class Layer(NamedTuple):
-    """One config file and the authority it has. The first of a list is the highest."""
+def load_policy(
+    layers: list[Layer],
+    compiled_file: str,
+    person: str = "",
+    session_file: str = "",
+    begins: bool = False,
+) -> Policy:
+    """The policy in force: compiled before, or compiled now because a config changed.
 
-    name: str
-    file: str
-    shown: str
-    """The file as people are told of it."""
-
-
-def load_policy(layers: list[Layer], compiled_file: str) -> Policy:
-    """The policy in force: compiled before, or compiled now because a config changed."""
-    prints = [_fingerprint(layer.file) for layer in layers]
+    With a `session_file`, the one that holds in that session, which `begins` now or goes on.
+    """
+    prints = [_fingerprint(layer) for layer in layers]
     known = _load_compiled(compiled_file)
-    stamp = [__version__, [list(layer) for layer in layers], prints]
-    if known is not None and known.stamp == stamp:
-        return known.policy
-    compiled = _compile(layers, known.valid if known else {})
-    compiled["stamp"] = stamp
-    _store(compiled_file, compiled)
-    return _policy(compiled)
+    stamp = [__version__, person, [list(layer) for layer in layers], prints]
+    if known is None or known.stamp != stamp:
+        compiled = _compile(layers, known.valid if known else {}, person)
+        raw = {"stamp": stamp, **compiled}
+        _store(compiled_file, dumps(raw))
+        known = _Compiled(stamp, compiled["valid"], compiled["policy"], compiled["id"])
+    if not session_file:
+        return _policy(known.policy)
+    return _policy(_in_session(known, session_file, begins))
 
 
-def _fingerprint(path: str) -> list[int] | None:
+def _fingerprint(layer: Layer) -> list[Any] | None:
     try:
-        status = os.stat(path)
+        status = os.stat(layer.file)
     except OSError:
         return None
-    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
+    print_ = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
+    # A local file that is committed is the repository's: git's index tells.
+    return [*print_, _fingerprint(Layer("", _index(layer), ""))] if _is_local(layer) else print_
+
+
+def _is_local(layer: Layer) -> bool:
+    return layer.name == "local"
+
+
+def _index(layer: Layer) -> str:
+    return os.path.join(os.path.dirname(os.path.dirname(layer.file)), ".git", "index")
 
 
 class _Compiled(NamedTuple):
     """What a compiled file holds."""
 
-    policy: Policy
     stamp: list[Any]
     """Of what it was compiled."""
     valid: dict[str, Any]
     """The last valid settings of each config, by file."""
+    policy: Compiled
+    id: str
+    """Differs when the policy does."""
 
 
 def _load_compiled(path: str) -> _Compiled | None:
     try:
         raw = loads(read_some(path, _LARGEST))
-        compiled = _Compiled(_policy(raw), raw["stamp"], raw["valid"])
+        compiled = _Compiled(raw["stamp"], raw["valid"], raw["policy"], raw["id"])
+        _policy(compiled.policy)
         return compiled if isinstance(compiled.valid, dict) else None
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 
-def _compile(layers: list[Layer], last_valid: dict[str, Any]) -> dict[str, Any]:
+def _compile(layers: list[Layer], last_valid: dict[str, Any], person: str) -> dict[str, Any]:
     from budget.rules import read_config  # only when a file changed
 
     valid: dict[str, Any] = {}
     problems: list[str] = []
+    settings = []
     for layer in layers:
         try:
-            settings = read_config(layer.file)
+            read = read_config(layer.file, layer.name in _POLICY_LAYERS)
         except ConfigError as error:
-            settings = last_valid.get(layer.file)
-            kept = "its last valid version stays in force" if settings else "nothing of it holds"
+            read = last_valid.get(layer.file)
+            kept = "its last valid version stays in force" if read else "nothing of it holds"
             problems.append(f"{error}\nUntil this is mended, {kept}.")
-        if settings is not None:
-            valid[layer.file] = settings
-    return {"valid": valid, "problems": problems, **_merged(layers, valid)}
+        if read is not None:
+            valid[layer.file] = read
+            settings.append((_checked_local(layer, problems), read))
+    # As JSON has it: what was compiled now is what the next hook loads.
+    policy = loads(dumps(merged(settings, person)))
+    policy["problems"] = [*problems, *policy["problems"]]
+    return {"id": f"{crc32(dumps(policy).encode()):08x}", "valid": valid, "policy": policy}
 
 
-def _merged(layers: list[Layer], valid: dict[str, Any]) -> dict[str, Any]:
-    """One policy of all layers: the higher authority's settings, the strictest of the limits."""
-    settings = [(layer, valid[layer.file]) for layer in layers if layer.file in valid]
-
-    def first(key: str, default: object) -> object:
-        return next((each[key] for _, each in settings if key in each), default)
-
-    advice: dict[str, Any] = {}
-    rows: dict[tuple[str, ...], list[Any]] = {}
-    # A layer's windows begin where it says, or where a higher one says; never where a lower one
-    # says: a day that begins later has forgotten what was spent this morning.
-    clock = {"timezone": "", "week_starts": "monday"}
-    set_above: set[str] = set()
-    for layer, each in settings:
-        advice = {**each["advice"], **advice}
-        for key in clock:
-            if key in each and key not in set_above:
-                clock[key] = each[key]
-                set_above.add(key)
-        for name, table in each["budgets"].items():
-            for unit in (unit for unit in UNITS if unit in table):
-                row = [*_row(layer, name, table, unit), clock["timezone"], clock["week_starts"]]
-                # Limits that differ in what they do, or over what they count, are both kept:
-                # neither is the stricter one.
-                same = (name, table["per"], unit, table.get("on_exceed", "block"), *clock.values())
-                if same not in rows or table[unit] < rows[same][3]:
-                    rows[same] = row
-    blocks = any(each.get("on_error") == "block" for _, each in settings)
-    return {
-        "timezone": first("timezone", ""),
-        "on_error": "block" if blocks else "allow",
-        "advise_context_tokens": advice.get("context_tokens", 0),
-        "focus": advice.get("focus", ""),
-        "prices": [
-            _price_layer(layer, each["prices"])
-            for layer, each in reversed(settings)
-            if each["prices"] != {"models": {}}
-        ],
-        "budgets": list(rows.values()),
-    }
-
-
-def _price_layer(layer: Layer, prices: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "models": prices["models"],
-        "multiplier": prices.get("multiplier", ""),
-        "unknown": prices.get("unknown", ""),
-        # A cloned repository must not make a model look cheap.
-        "may_lower": layer.name != "repo",
-    }
-
-
-def _row(layer: Layer, name: str, table: dict[str, Any], unit: str) -> list[Any]:
-    return [
-        name,
-        table["per"],
-        unit,
-        table[unit],
-        list(table.get("warn_at", _DEFAULT_WARN_AT)),
-        table.get("on_exceed", "block"),
-        table.get("message", ""),
-        [layer.name, layer.file, f"budgets.{name}", layer.shown],
-    ]
-
-
-def _policy(compiled: dict[str, Any]) -> Policy:
-    return Policy(
-        budgets=tuple(
-            Budget._make((*row[:4], tuple(row[4]), *row[5:7], Source(*row[7]), *row[8:]))
-            for row in compiled["budgets"]
-        ),
-        timezone=compiled["timezone"],
-        on_error=compiled["on_error"],
-        advise_context_tokens=compiled["advise_context_tokens"],
-        focus=compiled["focus"],
-        prices=tuple(compiled["prices"]),
-        problems=tuple(compiled["problems"]),
+def _checked_local(layer: Layer, problems: list[str]) -> Layer:
+    """A local file that git keeps came with a clone: it has a repository's authority."""
+    if not _is_local(layer):
+        return layer
+    try:
+        committed = b".claude/budget.local.toml\0" in read_some(_index(layer), _LARGEST)
+    except OSError:
+        committed = False
+    if not committed:
+        return layer
+    problems.append(
+        f"{layer.file} is kept in git, so it is not one person's: it can tighten and not loosen."
+        " `git rm --cached .claude/budget.local.toml` and .gitignore make it yours."
     )
+    return layer._replace(name="repo")
 
 
-def _store(path: str, compiled: dict[str, Any]) -> None:
+def _policy(compiled: Compiled) -> Policy:
+    lists = {key: tuple(compiled[key]) for key in ("prices", "problems", "held")}
+    budgets = tuple(policy_budget(row) for row in compiled["budgets"])
+    return Policy(**{**compiled, **lists, "budgets": budgets})
+
+
+def _in_session(known: _Compiled, path: str, begins: bool) -> Compiled:
+    """What holds in a session; its file remembers it, under the id of what the files said.
+
+    Its first line says whether that is what the files say now: then a step parses no more of it.
+    """
+    began_with: Compiled | None = None
+    if not begins:
+        try:
+            told, _, rest = read_some(path, _LARGEST).partition(b"\n")
+            if told.decode() == f"{known.id} as written":
+                return known.policy
+            began_with = loads(rest)
+            _policy(began_with)
+            if told.decode() == f"{known.id} held":
+                return began_with
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            began_with = None
+    policy = known.policy if began_with is None else held_to(began_with, known.policy)
+    state = "as written" if policy == known.policy else "held"
+    _store(path, f"{known.id} {state}\n{dumps(policy)}")
+    return policy
+
+
+def _store(path: str, text: str) -> None:
     """Replaces the file at once. Where it cannot be written, the next hook compiles again."""
     temporary = f"{path}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(temporary, "w", encoding="utf-8") as file:
-            file.write(dumps(compiled))
+            file.write(text)
         os.replace(temporary, path)
     except OSError:
         return

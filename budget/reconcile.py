@@ -8,8 +8,8 @@ counts them. Where its total comes from does not matter here: the sensor, the tr
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from budget.ledger import Ledger, buckets
-from budget.model import ClientTotal, Spend, Window
+from budget.ledger import Ledger
+from budget.model import ClientTotal, Window
 from budget.windows import QUARTER_MS
 
 # The client adds floats: a difference below this (a thousandth of a micro-dollar) is none.
@@ -46,33 +46,42 @@ def is_news(ledger: Ledger, report: ClientTotal) -> bool:
     return not known or known[0][0] < report.total_picousd
 
 
-def settle(ledger: Ledger, session_id: str, now_ms: int) -> None:
+def settle(ledger: Ledger, session_id: str, now_ms: int, user: str = "") -> None:
     """Sets the unattributed amount of a session. Inside a transaction.
+
+    `user` is whose session it is; by default that of its last step.
 
     It is a level, not a sum: when steps that were late arrive, it falls by what they cost, the
     newest first, and never below zero. What rises is dated `now_ms` when a live source tells of
     it, and with the session's last step when it stands in a transcript, which may be old.
     """
     quarters = ledger.rows(
-        "SELECT quarter, picousd FROM unattributed WHERE session_id = ? ORDER BY quarter DESC",
+        "SELECT quarter, user, picousd FROM unattributed WHERE session_id = ?"
+        " ORDER BY quarter DESC",
         session_id,
     )
     beyond, is_live = _gap(ledger, session_id)
-    rise = beyond - sum(amount for _, amount in quarters)
+    rise = beyond - sum(amount for _, _, amount in quarters)
     if rise > 0:
-        at_ms = now_ms if is_live else min(now_ms, _last_step_ms(ledger, session_id, now_ms))
-        _shift(ledger, session_id, at_ms // QUARTER_MS * QUARTER_MS, rise)
-    for quarter, amount in quarters:
+        last_ms, last_user = _last_step(ledger, session_id, now_ms)
+        at_ms = now_ms if is_live else min(now_ms, last_ms)
+        quarter = at_ms // QUARTER_MS * QUARTER_MS
+        ledger.add_unattributed(session_id, quarter, user or last_user, rise)
+    for quarter, whose, amount in quarters:
         if rise >= 0:
             break
         fall = min(amount, -rise)
-        _shift(ledger, session_id, quarter, -fall)
+        ledger.add_unattributed(session_id, quarter, whose, -fall)
         rise += fall
 
 
-def _last_step_ms(ledger: Ledger, session_id: str, default_ms: int) -> int:
-    last = ledger.row("SELECT max(at_ms) FROM entries WHERE session_id = ?", session_id)[0]
-    return default_ms if last is None else int(last)
+def _last_step(ledger: Ledger, session_id: str, default_ms: int) -> tuple[int, str]:
+    """When a session's last step was, and whose."""
+    rows = ledger.rows(
+        "SELECT at_ms, user FROM entries WHERE session_id = ? ORDER BY at_ms DESC LIMIT 1",
+        session_id,
+    )
+    return rows[0] if rows else (default_ms, "")
 
 
 def settle_all(ledger: Ledger, now_ms: int, session_ids: set[str] | None = None) -> None:
@@ -157,16 +166,6 @@ def _inherited(ledger: Ledger, session_id: str) -> int:
         unattributed = ledger.spend(Window(0, None, session_id=origin)).unattributed_picousd
         inherited += max(spent, copied) + unattributed
     return int(inherited)
-
-
-def _shift(ledger: Ledger, session_id: str, quarter: int, picousd: int) -> None:
-    ledger.write(
-        "INSERT INTO unattributed VALUES (?, ?, ?)"
-        " ON CONFLICT (session_id, quarter) DO UPDATE SET picousd = picousd + excluded.picousd",
-        (session_id, quarter, picousd),
-    )
-    spend = Spend(unattributed_picousd=picousd)
-    ledger.add_to_totals(dict.fromkeys(buckets(session_id, quarter, "", "", ""), spend))
 
 
 class Comparison(NamedTuple):

@@ -9,7 +9,7 @@ from rich.table import Table
 from budget import messages
 from budget.model import PICO, Spend, Verdict
 from budget.report import PERIOD_NAMES, Report
-from budget.status import Standing, shown_path
+from budget.status import Standing, incident_line, shown_path
 
 _STYLES = {"ok": "green", "warned": "yellow", "exceeded": "bold red"}
 _STATES = {"ok": "", "warned": " warning", "exceeded": " USED UP"}
@@ -58,8 +58,11 @@ def _row(verdict: Verdict, standing: Standing) -> list[str]:
     budget = verdict.budget
     style = _STYLES[verdict.state]
     filled = min(_BAR_WIDTH, int(verdict.fraction * _BAR_WIDTH))
-    name = budget.name if budget.name == budget.per else f"{budget.name} (per {budget.per})"
-    spent, limit = messages.spent_of(verdict).split(" of ")
+    kind = [] if budget.name == budget.per else [f"per {budget.per}"]
+    kind += [] if budget.scope == "project" else [f"scope {budget.scope}"]
+    kind += [*budget.models, *budget.agents, *budget.branches]
+    name = f"{budget.name} ({', '.join(kind)})" if kind else budget.name
+    spent, limit = messages.spent_of(verdict).split(" of ", 1)
     bar = f"[{style}]{'█' * filled}[/{style}][dim]{'░' * (_BAR_WIDTH - filled)}[/dim]"
     share = f"[{style}]{messages.percent(verdict)}{_STATES[verdict.state]}[/{style}]"
     resets = messages.resets(verdict, standing.policy, standing.now_ms).partition(" (")[0]
@@ -68,7 +71,10 @@ def _row(verdict: Verdict, standing: Standing) -> list[str]:
 
 
 def _notices(standing: Standing) -> list[str]:
-    notices = list(standing.policy.problems)
+    notices = [*standing.problems, *map(messages.held, standing.policy.held)]
+    notices += [standing.grant_line(grant) for grant in standing.grants]
+    notices += [incident_line(event) for event in standing.incidents]
+    notices += [f"{each.budget.name}: {each.note}." for each in standing.verdicts if each.note]
     if standing.total.unpriced_steps:
         models = ", ".join(standing.unpriced_models)
         notices.append(

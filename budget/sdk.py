@@ -11,7 +11,6 @@ Source of what the SDK does: claude-agent-sdk 0.2.187 with Claude Code 2.1.330, 
 """
 
 import os
-from binascii import crc32
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -20,7 +19,6 @@ from typing import Any, cast
 import anyio
 import anyio.to_thread
 import claude_agent_sdk
-import tomli_w
 from claude_agent_sdk import (
     AssistantMessage,
     ClaudeAgentOptions,
@@ -32,10 +30,9 @@ from claude_agent_sdk import (
     Transport,
 )
 
-from budget import paths, rules, sessions
+from budget import paths, sessions
 from budget.allowance import lowest
-from budget.conversation import BudgetExceeded, Conversation, Judge
-from budget.errors import ConfigError
+from budget.conversation import BudgetExceeded, Budgets, Conversation, program_config
 from budget.model import AGENT_TOOLS, PICO
 from budget.result import result_of
 
@@ -45,9 +42,6 @@ __all__ = ["BudgetExceeded", "Client", "guard", "query"]
 _EVENTS = ("UserPromptSubmit", "PreToolUse", "PostToolBatch", "SubagentStop", "Stop", "PreCompact")
 _HOOK_TIMEOUT_S = 15.0
 
-Budgets = Mapping[str, Mapping[str, Any]]
-"""In the shape of a config's `budgets` table: `{"day": {"per": "day", "usd": 5}}`."""
-
 
 def guard(
     options: ClaudeAgentOptions | None = None,
@@ -55,7 +49,6 @@ def guard(
     user: str | None = None,
     project: str | os.PathLike[str] | None = None,
     budgets: Budgets | None = None,
-    also: Judge | None = None,
 ) -> ClaudeAgentOptions:
     """Options for one run under the budgets of its project.
 
@@ -66,7 +59,7 @@ def guard(
     `BudgetExceeded` when nothing is left, `ConfigError` for budgets that are not valid,
     `LedgerError`. Blocks for some milliseconds.
     """
-    return _prepare(options, user, project, budgets, also)[0]
+    return _prepare(options, user, project, budgets)[0]
 
 
 async def query(
@@ -77,14 +70,13 @@ async def query(
     user: str | None = None,
     project: str | os.PathLike[str] | None = None,
     budgets: Budgets | None = None,
-    also: Judge | None = None,
 ) -> AsyncGenerator[Message, None]:
     """The SDK's `query`, under budgets. Arguments and errors: see `guard`.
 
     Raises `BudgetExceeded` after the last message when a budget stopped the run. What was used is
     booked also when the run fails, is cancelled or is left early.
     """
-    guarded, conversation = await _in_thread(_prepare, options, user, project, budgets, also)
+    guarded, conversation = await _in_thread(_prepare, options, user, project, budgets)
     inner = claude_agent_sdk.query(prompt=prompt, options=guarded, transport=transport)
     try:
         async with aclosing(cast(AsyncGenerator[Message, None], inner)) as messages:
@@ -119,10 +111,9 @@ class Client(ClaudeSDKClient):
         user: str | None = None,
         project: str | os.PathLike[str] | None = None,
         budgets: Budgets | None = None,
-        also: Judge | None = None,
     ) -> None:
         super().__init__(options, transport)
-        self._terms = (options, user, project, budgets, also)
+        self._terms = (options, user, project, budgets)
         self._conversation: Conversation | None = None
 
     async def connect(self, prompt: str | AsyncIterable[dict[str, Any]] | None = None) -> None:
@@ -170,7 +161,6 @@ def _prepare(
     user: str | None,
     project: str | os.PathLike[str] | None,
     budgets: Budgets | None,
-    also: Judge | None,
 ) -> tuple[ClaudeAgentOptions, Conversation]:
     options = options or ClaudeAgentOptions()
     own: dict[str, str] = {} if user is None else {"BUDGET_USER": user}
@@ -178,9 +168,9 @@ def _prepare(
     folder = os.path.realpath(options.cwd or os.getcwd())
     found = paths.find_project(os.path.realpath(project) if project else folder)
     if budgets:
-        own["BUDGET_SDK_CONFIG"] = env["BUDGET_SDK_CONFIG"] = _config(env, budgets)
+        own["BUDGET_SDK_CONFIG"] = env["BUDGET_SDK_CONFIG"] = program_config(env, budgets)
     persists = "no-session-persistence" not in options.extra_args
-    conversation = Conversation(env, found, persists, also)
+    conversation = Conversation(env, found, persists)
     session_id = options.session_id or options.resume or ""
     if options.continue_conversation and not session_id:
         session_id = sessions.newest_session(env, folder)
@@ -212,27 +202,6 @@ def _hooks(
         ours = HookMatcher(matcher=matcher, hooks=[callback], timeout=_HOOK_TIMEOUT_S)
         hooks[event] = [ours, *hooks.get(event, [])]
     return hooks
-
-
-def _config(env: paths.Env, budgets: Budgets) -> str:
-    """The budgets as a config of their own, for our hooks and for those of other processes."""
-    table = {"version": 1, "budgets": {name: dict(budget) for name, budget in budgets.items()}}
-    _, problems = rules.checked(table)
-    if problems:
-        told = (
-            f"{'.'.join(each.path)}: expected {each.expected}, got {each.got}." for each in problems
-        )
-        raise ConfigError("budgets= of guard: " + " ".join(told))
-    text = tomli_w.dumps(table).encode()
-    folder = os.path.join(paths.state_folder(env), "sdk")
-    path = os.path.join(folder, f"budgets-{crc32(text):08x}.toml")
-    if not os.path.exists(path):
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        temporary = f"{path}.{os.getpid()}-{id(budgets):x}"
-        with open(temporary, "wb") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    return path
 
 
 # -- what the messages tell ------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from budget import paths, pipeline
+from budget import paths, pipeline, verdicts
 from budget.evaluate import Decision
 from budget.ledger import Ledger
 from budget.model import Policy, Spend
@@ -91,4 +91,4 @@ def judge(
     now_ms: int,
 ) -> Decision:
     """How every budget stands for a session: of the person that the environment tells."""
-    return pipeline.judge(policy, ledger, session_id, now_ms)
+    return verdicts.judge(policy, ledger, env, session_id, now_ms, paths.person(env, project))

@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, Field
 
-from budget import paths, pipeline
+from budget import events, grants, messages, paths, pipeline
 from budget.messages import usd6
 from budget.model import Policy, Spend, Verdict, Window
-from budget.policy import load_policy
+from budget.verdicts import judge
+
+_STOPS = 20
+"""How many of the last stops are looked at for budgets that stopped the work."""
 
 
 class ProjectFacts(BaseModel):
@@ -46,6 +49,8 @@ class BudgetFacts(BaseModel):
     fraction: float
     state: str
     resets_at: str | None
+    granted: str | int = Field(description="What grants add to the limit; limit includes it")
+    note: str = Field(description="What to know of the figure, or empty")
     source: SourceFacts
 
 
@@ -60,18 +65,24 @@ class Status(BaseModel):
     unpriced_models: list[str] = Field(description="Models no price is known for")
     damaged_lines: int = Field(description="Transcript lines that could not be counted")
     problems: list[str] = Field(description="What is wrong with the configs")
+    held: list[str] = Field(description="Loosened in a config; waits for the next session")
+    grants: list[str] = Field(description="Grants that hold now")
+    incidents: list[str] = Field(description="What should not have happened, the newest first")
 
 
 class Standing:
     """A project's ledger and policy at one moment. Raises `LedgerError`."""
 
-    def __init__(self, env: paths.Env, project: paths.Project, now_ms: int) -> None:
+    def __init__(
+        self, env: paths.Env, project: paths.Project, now_ms: int, session: str = ""
+    ) -> None:
         self.project = project
         self.now_ms = now_ms
-        self.policy: Policy = load_policy(
-            pipeline.layers(env, project), paths.policy_file(env, project)
-        )
-        self.session: str | None = env.get("CLAUDE_CODE_SESSION_ID") or None
+        self.person = paths.person(env, project)
+        self.session: str | None = session or env.get("CLAUDE_CODE_SESSION_ID") or None
+        self.grants: list[grants.Grant] = []
+        self.incidents: list[events.Event] = []
+        self.stops: list[events.Event] = []
         self.total = Spend()
         self.unpriced_models: list[str] = []
         self.bad_lines = 0
@@ -81,12 +92,38 @@ class Standing:
                 self.total = ledger.spend(Window(0, None))
                 self.unpriced_models = ledger.unpriced_models()
                 self.bad_lines = ledger.bad_lines()
-            decision = pipeline.judge(self.policy, ledger, self.session or "", now_ms)
-        self.verdicts: tuple[Verdict, ...] = decision.verdicts
+                self.grants = grants.active(ledger, now_ms)
+                self.incidents = events.last(ledger, events.NOTABLE, 5)
+                self.stops = events.last(ledger, (events.STOP,), _STOPS)
+            self.policy: Policy = pipeline.policy_seen(env, project, self.session or "")
+            self.decision = judge(self.policy, ledger, env, self.session or "", now_ms, self.person)
+        self.verdicts: tuple[Verdict, ...] = self.decision.verdicts
+        self.problems = (*self.policy.problems, *self.decision.problems)
 
     @property
     def exceeded(self) -> bool:
-        return any(verdict.exceeded for verdict in self.verdicts)
+        """Whether a budget is used up, or its next step did not fit when it last stopped one."""
+        return any(verdict.exceeded or self.stopped(verdict) for verdict in self.verdicts)
+
+    def stopped(self, verdict: Verdict) -> bool:
+        """Whether a budget has stopped the work in its window, and nothing was granted since."""
+        return any(
+            (each["name"], each["unit"], each["limit"], each["granted"], each["window"][:1])
+            == (
+                *(verdict.budget.name, verdict.budget.unit, verdict.budget.limit),
+                *(verdict.granted, [verdict.window.start_ms]),
+            )
+            and each["window"][2] == verdict.window.session_id
+            and each["spent"] <= verdict.spent
+            for stop in self.stops
+            for each in stop.facts["budgets"]
+        )
+
+    def grant_line(self, grant: grants.Grant) -> str:
+        budgets = [each for each in self.policy.budgets if each.name == grant.budget]
+        if not budgets:
+            return f"on {grant.budget}, a budget that is no longer set"
+        return messages.grant_line(grant, budgets[0], self.now_ms)
 
     def facts(self) -> Status:
         total = self.total
@@ -101,11 +138,20 @@ class Standing:
                 unattributed_usd=usd6(total.unattributed_picousd),
                 unpriced_steps=total.unpriced_steps,
             ),
-            budgets=[budget_facts(verdict) for verdict in self.verdicts],
+            budgets=[budget_facts(verdict, self.stopped(verdict)) for verdict in self.verdicts],
             unpriced_models=self.unpriced_models,
             damaged_lines=self.bad_lines,
-            problems=list(self.policy.problems),
+            problems=list(self.problems),
+            held=list(self.policy.held),
+            grants=[self.grant_line(grant) for grant in self.grants],
+            incidents=[incident_line(event) for event in self.incidents],
         )
+
+
+def incident_line(event: events.Event) -> str:
+    """`2026-11-23T10:00:00Z ledger made anew`, with what was said of it."""
+    told = event.facts.get("text", "")
+    return f"{iso(event.at_ms)} {event.kind}" + (f": {told}" if told else "")
 
 
 def budget_facts(verdict: Verdict) -> BudgetFacts:
@@ -118,15 +164,17 @@ def budget_facts(verdict: Verdict) -> BudgetFacts:
     return BudgetFacts(
         name=budget.name,
         per=budget.per,
-        scope="project",
+        scope=budget.scope,
         unit=budget.unit,
-        limit=amount(budget.limit),
+        limit=amount(verdict.limit),
         spent=amount(verdict.spent),
-        reserved=amount(0),
+        reserved=amount(verdict.reserved),
         left=amount(verdict.left),
         fraction=round(verdict.fraction, 4),
         state=verdict.state,
         resets_at=None if resets_at_ms is None else iso(resets_at_ms),
+        granted=amount(verdict.granted),
+        note=verdict.note,
         source=SourceFacts(
             layer=budget.source.layer, file=budget.source.file, key=budget.source.key
         ),

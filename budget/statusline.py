@@ -8,13 +8,13 @@ import sys
 import time
 from json import loads
 
-from budget import messages, paths, pipeline, reconcile
+from budget import messages, paths, pipeline, plan, reconcile
 from budget.errors import BudgetError
 from budget.evaluate import Decision
 from budget.ledger import Ledger
 from budget.model import PICO, ClientTotal, Policy, Verdict
-from budget.policy import load_policy
 from budget.steps import stated_picousd
+from budget.verdicts import judge
 
 _BAR_WIDTH = 10
 _COLOURS = {"ok": "32", "warned": "33", "exceeded": "31"}
@@ -42,7 +42,8 @@ def line(status: object, env: paths.Env, now_ms: int) -> str:
     project = paths.find_project(folder if isinstance(folder, str) else os.getcwd())
     session_id = status.get("session_id")
     session_id = session_id if isinstance(session_id, str) else ""
-    policy = load_policy(pipeline.layers(env, project), paths.policy_file(env, project))
+    policy = pipeline.policy_seen(env, project, session_id)
+    plan.store(env, status, now_ms)
     parts = []
     cost = status.get("cost")
     total = stated_picousd(cost.get("total_cost_usd")) if isinstance(cost, dict) else None
@@ -51,7 +52,8 @@ def line(status: object, env: paths.Env, now_ms: int) -> str:
     with pipeline.existing_ledger(env, project, wait_s=0.5) as ledger:
         if ledger and total is not None:
             _book_total(ledger, ClientTotal(session_id, "status line", 0, 0, total), now_ms)
-        decision = pipeline.judge(policy, ledger, session_id, now_ms)
+        person = paths.person(env, project)
+        decision = judge(policy, ledger, env, session_id, now_ms, person, for_s=0.2)
     if policy.budgets:
         parts.append(_budget(nearest(decision), policy, now_ms, colour="NO_COLOR" not in env))
     else:

@@ -65,7 +65,7 @@ def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | Non
         prompt_id,
         clean(line.get("gitBranch")),
         model,
-        _milliseconds(line["timestamp"]),
+        milliseconds(line["timestamp"]),
         usage,
         clean(raw.get("speed")),
         clean(raw.get("inference_geo")),
@@ -180,7 +180,7 @@ def _usage(raw: Any) -> Usage:
     return Usage(tokens_in, tokens_out, cache_read, total - write_1h, write_1h, searches)
 
 
-def _milliseconds(timestamp: object) -> int:
+def milliseconds(timestamp: object) -> int:
     if not isinstance(timestamp, str):
         raise TypeError("timestamp")
     # The client's own form, `2026-11-23T06:39:21.434Z`: a minute is looked up, the rest added.

@@ -7,7 +7,6 @@ from pydantic import BaseModel, Field
 from budget import paths, pipeline, sessions
 from budget.messages import usd6
 from budget.model import Spend
-from budget.policy import load_policy
 from budget.status import BudgetFacts, budget_facts
 
 Outcome = Literal[
@@ -71,7 +70,7 @@ def budget_list(
     env: paths.Env, project: paths.Project, session_id: str, now_ms: int
 ) -> list[BudgetFacts]:
     """Every budget, judged for a session."""
-    policy = load_policy(pipeline.layers(env, project), paths.policy_file(env, project))
+    policy = pipeline.policy_seen(env, project, session_id)
     with pipeline.existing_ledger(env, project) as ledger:
         decision = sessions.judge(env, project, policy, ledger, session_id, now_ms)
     return [budget_facts(verdict) for verdict in decision.verdicts]

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from budget.errors import InputError
 from budget.files import open_regular
-from budget.model import ClientTotal, Step
-from budget.steps import Writer, clean, stated_picousd, step_of
+from budget.model import MAX_TOKENS, ClientTotal, Compaction, Step
+from budget.steps import Writer, clean, milliseconds, stated_picousd, step_of
 
 CHUNK = 4 * 1024 * 1024
 MAX_LINE = 16 * 1024 * 1024
@@ -64,6 +64,8 @@ class Batch(NamedTuple):
     """Whole lines that should carry a step and could not be read."""
     client_totals: list[ClientTotal] = []  # noqa: RUF012 - never written to
     """The client's own totals of the session, as it wrote them at the end of each run."""
+    compactions: list[Compaction] = []  # noqa: RUF012 - never written to
+    """When the session's context was made smaller."""
 
 
 class Place(NamedTuple):
@@ -216,6 +218,7 @@ def read(
                 ),
                 bad_lines,
                 _cost_states(rest_before, end, place),
+                _compactions(rest_before, end, place),
             )
 
 
@@ -336,3 +339,38 @@ def _cost_states(data: bytes, end: int, place: Place) -> list[ClientTotal]:
     except (ValueError, TypeError, KeyError, RecursionError):
         return []  # a text that happens to hold the words
     return [] if total is None else [ClientTotal(place.session_id, "transcript", 0, 0, total)]
+
+
+def _compactions(data: bytes, end: int, place: Place) -> list[Compaction]:
+    """The compactions a stretch tells of (`compact_boundary` lines, 2.1.330, 2026-11-23)."""
+    found = []
+    at = data.find(b'"compact_boundary"', 0, end)
+    while at != -1:
+        stop = data.find(b"\n", at)
+        try:
+            line = json_loads(data[data.rfind(b"\n", 0, at) + 1 : stop])
+            sizes = line["compactMetadata"]
+            before, after = sizes["preTokens"], sizes.get("postTokens", 0)
+            told = (line["type"], line["subtype"], place.agent_id)
+            if told == ("system", "compact_boundary", "") and _are_tokens(before, after):
+                at_ms, automatic = milliseconds(line["timestamp"]), sizes.get("trigger") == "auto"
+                found.append(Compaction(place.session_id, at_ms, before, after, automatic))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            pass  # a text that happens to hold the word
+        at = data.find(b'"compact_boundary"', stop, end)
+    return found
+
+
+def _are_tokens(*counts: object) -> bool:
+    return all(type(count) is int and 0 <= count <= MAX_TOKENS for count in counts)
+
+
+def model_was_switched(path: str) -> bool:
+    """Whether the person chose a model since the last step (`/model`, 2.1.330, 2026-11-23)."""
+    try:
+        with open_regular(path) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+            data = file.read(_TAIL)
+    except (OSError, InputError):
+        return False
+    return data.rfind(b"<command-name>/model<") > data.rfind(_MARK)

@@ -185,12 +185,12 @@ def rows(ledger: str, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
 
 
 Totals = dict[tuple[Any, ...], Spend]
-"""(span, start, model, agent, branch) to the sums."""
+"""(span, start, model, agent, branch, user) to the sums."""
 
 
 def stored_totals(ledger: str) -> Totals:
     """The totals a ledger keeps; those that are all zero say nothing and are left out."""
-    found = {row[:5]: Spend(*row[5:]) for row in rows(ledger, "totals")}
+    found = {row[:6]: Spend(*row[6:]) for row in rows(ledger, "totals")}
     return {key: spend for key, spend in found.items() if spend != Spend()}
 
 
@@ -198,22 +198,23 @@ def folded_totals(ledger: str) -> Totals:
     """The same totals, added up from the entries and the unattributed amounts."""
     totals: Totals = {}
 
-    def add(at_ms: int, session_id: str, what: tuple[str, str, str], spend: Spend) -> None:
+    def add(at_ms: int, session_id: str, what: tuple[str, ...], spend: Spend) -> None:
         buckets = [(span, at_ms - at_ms % size) for span, size in SPANS]
         for bucket in (*buckets, ("session", session_id), ("all", 0)):
             key = (*bucket, *what)
             totals[key] = totals.get(key, Spend()).plus(spend)
 
     facts = (
-        "at_ms, session_id, model, agent, branch, responses, input_tokens, output_tokens,"
+        "at_ms, session_id, model, agent, branch, user, responses, input_tokens, output_tokens,"
         " cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, web_searches, picousd,"
         " bound_picousd, listed_picousd"
     )
-    for at_ms, session_id, model, agent, branch, *counts in rows(ledger, "entries", facts):
+    for at_ms, session_id, model, agent, branch, user, *counts in rows(ledger, "entries", facts):
         responses, *used, picousd, bound, listed = counts
         unpriced = int(picousd is None)
         spend = Spend(responses, *Usage(*used), picousd or 0, bound, listed, 0, unpriced)
-        add(at_ms, session_id, (model, agent, branch), spend)
-    for session_id, quarter, picousd in rows(ledger, "unattributed"):
-        add(quarter, session_id, ("", "", ""), Spend(unattributed_picousd=picousd))
+        add(at_ms, session_id, (model, agent, branch, user), spend)
+    amounts = rows(ledger, "unattributed", "session_id, quarter, user, picousd")
+    for session_id, quarter, user, picousd in amounts:
+        add(quarter, session_id, ("", "", "", user), Spend(unattributed_picousd=picousd))
     return {key: spend for key, spend in totals.items() if spend != Spend()}

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from budget import rules
+from budget import keys as budget_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 HOOKS = json.loads((ROOT / "hooks" / "hooks.json").read_text())["hooks"]
@@ -467,7 +467,7 @@ def test_a_transcript_of_garbage_is_counted_as_damaged(machine: Machine) -> None
 # -- configs ---------------------------------------------------------------------------------------
 
 HOLDS_NOT = "\nUntil this is mended, nothing of it holds."
-KNOWN_KEYS = "one of " + ", ".join([*rules.FILE_KEYS, *rules.TABLES])
+KNOWN_KEYS = "one of " + ", ".join([*budget_keys.FILE_KEYS, *budget_keys.TABLES])
 USED_UP = 'version = 1\n[budgets.mine]\nper = "session"\nusd = 0\n'
 BUDGET = 'version = 1\n[budgets.day]\nper = "day"\n'
 
@@ -500,7 +500,7 @@ def config_is_deep(path: Path) -> str:
 
 def config_has_an_unknown_key(path: Path) -> str:
     path.write_text(BUDGET + "usd = 1\nwarnat = [0.5]\n")
-    keys = "one of " + ", ".join(rules.BUDGET_KEYS)
+    keys = "one of " + ", ".join(budget_keys.BUDGET_KEYS)
     problem = f"expected {keys}, got an unknown key. Did you mean warn_at?"
     return f"{path}, line 5, budgets.day.warnat: {problem}"
 

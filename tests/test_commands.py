@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from budget import __version__, rules
+from budget import __version__
 from budget.cli import app
 from budget.model import UNITS
 from tests.test_bad_input import Machine, call_of, ledger_of_garbage, step_line
@@ -427,14 +427,14 @@ def test_check_names_every_problem_of_every_file(machine: Machine) -> None:
     user, repo = machine.user_config, machine.repo_config
     user.write_text('[budgets.x]\nper = "fortnight"\n')
     repo.write_text('version = 1\ntimezone = "Mars/Base"\n\n[budgets.day]\nper = "day"\nusb = 5\n')
-    units, keys = ", ".join(UNITS), ", ".join(rules.BUDGET_KEYS)
+    units, known = ", ".join(UNITS), ", ".join(keys.BUDGET_KEYS)
     problems = [
         f"{user}, version: expected 1, the version of the format, got nothing.",
         f"{user}, line 2, budgets.x.per: expected session, hour, day, week, month, total or a"
         ' rolling time such as rolling 5h (m, h or d), got "fortnight".',
         f"{user}, line 1, budgets.x: expected a limit: one of {units}, got none.",
         f'{repo}, line 2, timezone: expected a time zone such as "Europe/Berlin", got "Mars/Base".',
-        f"{repo}, line 6, budgets.day.usb: expected one of {keys}, got an unknown key."
+        f"{repo}, line 6, budgets.day.usb: expected one of {known}, got an unknown key."
         " Did you mean usd?",
         f"{repo}, line 4, budgets.day: expected a limit: one of {units}, got none.",
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from budget import rules
+from budget import keys, rules
 from budget.billing import LINE_FIELDS
 from budget.cli import app
 from budget.export import FIELDS
@@ -59,10 +59,10 @@ def test_no_document_names_a_command_that_is_not_built() -> None:
 @pytest.mark.parametrize(
     ("heading", "keys"),
     [
-        ("## Keys of the file", rules.FILE_KEYS),
-        ("## Keys of a budget", rules.BUDGET_KEYS),
-        ("## Keys of `[advice]`", rules.ADVICE_KEYS),
-        ("## Keys of `[prices]`", {**rules.PRICES_KEYS, **rules.MODEL_KEYS}),
+        ("## Keys of the file", keys.FILE_KEYS),
+        ("## Keys of a budget", keys.BUDGET_KEYS),
+        ("## Keys of `[advice]`", keys.ADVICE_KEYS),
+        ("## Keys of `[prices]`", {**keys.PRICES_KEYS, **keys.MODEL_KEYS}),
     ],
 )
 def test_the_configuration_page_lists_every_key(heading: str, keys: dict[str, object]) -> None:

@@ -49,8 +49,11 @@ def test_a_session_budget_that_is_used_up_says_how_to_go_on() -> None:
         'Budget "session" is used up: $0.0120 of $0.0100 in this session (120 %).\n'
         "Set in: .claude/budget.toml, budgets.session.usd (repo config).\n"
         "Resets: with a new session.\n"
-        "Now:    /clear starts a new session with a whole budget. To go on in this one,"
-        " raise budgets.session.usd in .claude/budget.toml."
+        "Now:    /clear starts a new session with a whole budget.\n"
+        "        To go on now, type /budget:allow 0.0040 session because ..."
+        " (in a terminal: budget allow 0.0040 --budget session).\n"
+        "        For good, raise budgets.session.usd in .claude/budget.toml:"
+        " it holds from the next session."
     )
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budget import rules
+from budget import keys, rules
 from budget.errors import ConfigError
 from budget.evaluate import Decision, spent
+from budget.merge import Layer
 from budget.model import (
     COUNTED_UNITS,
     PICO,
@@ -24,7 +25,7 @@ from budget.model import (
     Verdict,
     Window,
 )
-from budget.policy import NO_POLICY, Layer, load_policy
+from budget.policy import NO_POLICY, load_policy
 from tests.samples import quick_folder
 
 CENT = PICO // 100
@@ -160,7 +161,7 @@ def test_dollars_are_exact_to_the_micro_dollar(config: Path, limit: str, picousd
 
 # -- what is not valid -----------------------------------------------------------------------------
 
-KEYS_OF_A_BUDGET = ", ".join(rules.BUDGET_KEYS)
+KEYS_OF_A_BUDGET = ", ".join(keys.BUDGET_KEYS)
 ONE_LINE = "text on one line, at most 500 characters"
 PERIODS = "session, hour, day, week, month, total or a rolling time such as rolling 5h (m, h or d)"
 DOLLARS = "US dollars from 0 to 1000000"
@@ -179,8 +180,8 @@ INVALID = [
     ("version = true\n", ", line 1, version: expected 1, the version of the format, got true."),
     (
         toml('on_eror = "block"'),
-        f", line 2, on_eror: expected one of {', '.join(rules.FILE_KEYS)},"
-        f" {', '.join(rules.TABLES)}, got an unknown key. Did you mean on_error?",
+        f", line 2, on_eror: expected one of {', '.join(keys.FILE_KEYS)},"
+        f" {', '.join(keys.TABLES)}, got an unknown key. Did you mean on_error?",
     ),
     (
         toml('on_error = "stop"'),
@@ -250,7 +251,7 @@ INVALID = [
     ),
     (
         day('usd = 5\nscope = ["project"]'),
-        ', line 5, budgets.day.scope: expected "project", got ["project"].',
+        ', line 5, budgets.day.scope: expected "project" or "user" or "team", got ["project"].',
     ),
     (
         day('usd = 5\nmessage = "two\\nlines"'),
@@ -412,7 +413,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=4,
 )
-KEYS = st.sampled_from([*rules.FILE_KEYS, *rules.TABLES, *rules.BUDGET_KEYS, "day", "models", "x"])
+KEYS = st.sampled_from([*keys.FILE_KEYS, *keys.TABLES, *keys.BUDGET_KEYS, "day", "models", "x"])
 TREES = st.recursive(VALUES, lambda inner: st.dictionaries(KEYS, inner, max_size=4), max_leaves=8)
 
 

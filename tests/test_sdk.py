@@ -334,7 +334,7 @@ def test_budgets_of_the_program_hold_beside_the_configs(home: Home) -> None:
     assert isinstance(run.error, BudgetExceeded)
     assert [b.name for b in run.error.budgets] == ["call"]
     assert run.error.budgets[0].source.key == "budgets.call"
-    assert "set in guard(budgets=...)" in str(run.error)
+    assert "set in the program's budgets" in str(run.error)
 
 
 def test_budgets_of_the_program_are_validated_by_the_same_rules(home: Home) -> None:

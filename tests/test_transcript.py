@@ -664,6 +664,7 @@ def test_a_step_that_names_the_one_before_is_not_taken_for_it(
 
 def strip_heads(facts: tuple[Any, ...]) -> tuple[Any, ...]:
     entries, totals, cursors = facts
+    entries = [entry[1:] for entry in entries]  # `seq` rises with every change
     return entries, totals, [cursor[:3] + cursor[4:] for cursor in cursors]
 
 

@@ -8,8 +8,10 @@ import typer
 
 from budget import __version__
 from budget.cli import (
+    allow,
     check,
     doctor,
+    explain,
     export,
     import_,
     init,
@@ -19,6 +21,7 @@ from budget.cli import (
     reconcile,
     report,
     run,
+    simulate,
     statusline,
 )
 from budget.cli import status as status_command
@@ -42,7 +45,10 @@ app.command("export")(export.export)
 app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
 app.command("reconcile")(reconcile.reconcile)
 app.command("prices")(prices.prices)
+app.command("allow")(allow.allow)
 app.command("check")(check.check)
+app.command("explain")(explain.explain)
+app.command("simulate")(simulate.simulate)
 app.command("doctor")(doctor.doctor)
 app.command("statusline")(statusline.statusline)
 

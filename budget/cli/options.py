@@ -30,6 +30,20 @@ def find(folder: str) -> paths.Project:
     raise BudgetError(f"{folder} is not a folder.")
 
 
+def day_ms(text: str, timezone: str, option: str = "--since") -> int:
+    """When a day such as 2026-11-23 begins."""
+    from datetime import date
+
+    from budget.windows import day_start_ms, zone
+
+    try:
+        return day_start_ms(date.fromisoformat(text), zone(timezone))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{option} expects a date such as 2026-11-23, got {text!r}."
+        ) from None
+
+
 def environment() -> dict[str, str]:
     return dict(os.environ)
 

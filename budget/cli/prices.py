@@ -26,9 +26,8 @@ def prices(
     if update:
         _update(update, env)
         return
-    from budget.policy import load_policy
 
-    policy = load_policy(pipeline.layers(env, found), paths.policy_file(env, found))
+    policy = pipeline.policy_of(env, found)
     table = pipeline.price_table(policy, env)
     if model:
         _one(model, table, json)
@@ -98,7 +97,6 @@ def _update(path: str, env: dict[str, str]) -> None:
     import shutil
 
     from budget.ledger import Ledger
-    from budget.policy import load_policy
     from budget.reconcile import settle_all
 
     table = pricing.load_table(path)
@@ -120,7 +118,7 @@ def _update(path: str, env: dict[str, str]) -> None:
     for file in paths.all_ledgers(env):
         ledger = Ledger(file)
         own = paths.find_project(ledger.root())
-        policy = load_policy(pipeline.layers(env, own), paths.policy_file(env, own))
+        policy = pipeline.policy_of(env, own)
         with ledger.transaction():
             repriced += ledger.reprice_unpriced(pricing.corrected(table, policy.prices))
             settle_all(ledger, options.now_ms())

@@ -50,13 +50,11 @@ def report(
 
 def zone_of(timezone: str, env: dict[str, str], project: Any) -> tuple[str, Any]:
     """The name and the zone that an option, or else the configs, ask for."""
-    from budget import paths, pipeline
-    from budget.policy import load_policy
+    from budget import pipeline
     from budget.windows import system_zone_name, zone
 
     if not timezone:
-        layers = pipeline.layers(env, project)
-        timezone = load_policy(layers, paths.policy_file(env, project)).timezone
+        timezone = pipeline.policy_of(env, project).timezone
     try:
         return timezone or system_zone_name(), zone(timezone)
     except ValueError as error:

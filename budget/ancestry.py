@@ -1,0 +1,72 @@
+"""Whether a person or an agent is at work: which programs this process was started by.
+
+An agent must not lift its own budget. Its commands run below the client, with `CLAUDECODE` set.
+A hook runs below the client too, so for a hook the number of clients counts.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from budget.files import read_some
+
+_DEEPEST = 64
+
+
+def clients_above(pid: int = 0) -> int:
+    """How many Claude Code clients are among the ancestors of this process.
+
+    0 where the system does not tell (on Windows): there `CLAUDECODE` alone speaks.
+    """
+    return sum(map(_is_client, _commands_above(pid or os.getppid())))
+
+
+def _is_client(command: str) -> bool:
+    """By the program's own name, or the script that an interpreter runs (the npm package)."""
+    words = command.split("\0")
+    names = [os.path.basename(word) for word in words[:1]]
+    script = words[1] if len(words) > 1 and names[0] in ("node", "bun", "deno") else ""
+    names.append(os.path.basename(script))
+    return "claude" in (name.removesuffix(".exe") for name in names) or (
+        "claude-code" in script.replace("\\", "/").split("/")
+    )
+
+
+def _commands_above(pid: int) -> Iterator[str]:
+    """The command line of each ancestor, words separated by NUL, the nearest first."""
+    for _ in range(_DEEPEST):
+        if pid <= 1:
+            return
+        found = _linux(pid) if sys.platform.startswith("linux") else _by_ps(pid)
+        if found is None:
+            return
+        command, pid = found
+        yield command
+
+
+def _linux(pid: int) -> tuple[str, int] | None:
+    try:
+        status = read_some(f"/proc/{pid}/stat", 4096).decode("utf-8", "replace")
+        command = read_some(f"/proc/{pid}/cmdline", 65_536).decode("utf-8", "replace")
+        # The name is in brackets and may hold anything; the state and the parent follow it.
+        return command, int(status.rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _by_ps(pid: int) -> tuple[str, int] | None:
+    if sys.platform == "win32":
+        return None
+    try:
+        told = subprocess.run(
+            ["/bin/ps", "-o", "ppid=,command=", "-p", str(pid)],
+            check=True,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=2,
+        ).stdout.split(None, 1)
+        return "\0".join(told[1].split()), int(told[0])
+    except (OSError, ValueError, IndexError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,50 @@
+"""What happened in a project, kept in its ledger: stops, warnings, and what should not have been.
+
+`budget explain` tells of the last stop from here; `budget doctor` and `budget status` show what a
+person should know of: a ledger that was deleted, a grant that an agent asked for.
+"""
+
+from json import dumps, loads
+from typing import Any, NamedTuple
+
+from budget.ledger import Ledger
+
+STOP = "stop"
+WARNING = "warning"
+GRANT = "grant"
+GRANT_REFUSED = "grant refused"
+HELD = "held"
+REMADE = "ledger made anew"
+NOTABLE = (GRANT_REFUSED, HELD, REMADE)
+"""Kinds that a person should hear of."""
+
+
+class Event(NamedTuple):
+    at_ms: int
+    kind: str
+    session_id: str
+    agent_id: str
+    facts: dict[str, Any]
+
+
+def record(ledger: Ledger, event: Event) -> None:
+    """Inside a transaction."""
+    ledger.write(
+        "INSERT INTO events (at_ms, kind, session_id, agent_id, facts) VALUES (?, ?, ?, ?, ?)",
+        (event.at_ms, event.kind, event.session_id, event.agent_id, dumps(event.facts)),
+    )
+
+
+def last(
+    ledger: Ledger, kinds: tuple[str, ...], count: int = 1, until_ms: int = 2**53
+) -> list[Event]:
+    """The last events of some kinds, up to and including a time; the newest first."""
+    marks = ", ".join("?" * len(kinds))
+    rows = ledger.rows(
+        f"SELECT at_ms, kind, session_id, agent_id, facts FROM events WHERE kind IN ({marks})"
+        " AND at_ms <= ? ORDER BY at_ms DESC, seq DESC LIMIT ?",
+        *kinds,
+        until_ms,
+        count,
+    )
+    return [Event(row[0], row[1], row[2], row[3], loads(row[4])) for row in rows]

@@ -1,0 +1,122 @@
+"""What people spent over all projects of this machine: a ledger of its own, made of the others.
+
+It is derived, and brought up to date where a budget of scope `user` is judged: from every ledger
+that changed since, from where it was left. So no hook reads every ledger, none waits for another's
+writing, and a file that is lost is made again.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from budget import paths
+from budget.errors import LedgerError
+from budget.ledger import Ledger
+from budget.reservations import replaced_by
+
+_SOME = 2_000
+"""Entries that are taken over in one transaction."""
+_SETTLED_NS = 50_000_000
+"""A file that changed less than this before it was looked at may change again unseen: the clock
+of a file system ticks every few milliseconds."""
+
+
+@contextmanager
+def people_ledger(
+    env: paths.Env, own: Ledger | None, for_s: float, wait_s: float = 5.0
+) -> Iterator[tuple[Ledger, tuple[str, ...]]]:
+    """The ledger of people, brought up to date, and what could not be taken into it.
+
+    `own` is the project's ledger where it is open already. Raises `LedgerError`.
+    """
+    ledger = Ledger(paths.people_ledger_file(env), wait_s)
+    try:
+        yield ledger, bring_up(ledger, env, own, for_s)
+    finally:
+        ledger.close()
+
+
+def bring_up(people: Ledger, env: paths.Env, own: Ledger | None, for_s: float) -> tuple[str, ...]:
+    """Takes over what changed since; says what could not be."""
+    return tuple(_bring_up(people, env, own, time.monotonic() + for_s))
+
+
+def _bring_up(people: Ledger, env: paths.Env, own: Ledger | None, until: float) -> Iterator[str]:
+    rows = people.rows("SELECT path, stamp FROM sources")
+    stamps: dict[str, str] = dict(rows)
+    for path in paths.all_ledgers(env):
+        stamp = _stamp(path)
+        if stamp and stamps.get(path) == stamp:
+            continue
+        if time.monotonic() > until:
+            yield (
+                "There is much to add up over all projects: it goes on at the next step, and"
+                " budgets of scope user count what was added up so far."
+            )
+            return
+        try:
+            if own is not None and own.path == path:
+                _take_over(people, own, stamp, until)
+            else:
+                other = Ledger(path, wait_s=0.2)
+                try:
+                    _take_over(people, other, stamp, until)
+                finally:
+                    other.close()
+        except LedgerError as error:
+            yield f"Budgets of scope user count what was known of one project: {error}"
+
+
+def _take_over(people: Ledger, other: Ledger, stamp: str, until: float) -> None:
+    known = people.rows(
+        "SELECT ledger_id, seq, unattributed_seq FROM sources WHERE path = ?", other.path
+    )
+    ledger_id, seq, unattributed_seq = known[0] if known else (other.id, 0, 0)
+    if ledger_id != other.id:  # it was made anew: what was taken over before stays, once
+        seq = unattributed_seq = 0
+    while True:
+        entries, last = other.changed_since(seq, _SOME)
+        amounts = [] if len(entries) == _SOME else other.unattributed_since(unattributed_seq)
+        done = len(entries) < _SOME
+        with people.transaction():
+            people.absorb(entries)
+            replaced_by(people, [step for step, _ in entries])
+            for number, session_id, quarter, user, picousd in amounts:
+                _set_unattributed(people, session_id, quarter, user, picousd)
+                unattributed_seq = number
+            people.write(
+                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?)",
+                (other.path, other.id, stamp if done else "", last, unattributed_seq),
+            )
+        seq = last
+        if done or time.monotonic() > until:
+            return
+
+
+def _set_unattributed(
+    people: Ledger, session_id: str, quarter: int, user: str, picousd: int
+) -> None:
+    known = people.rows(
+        "SELECT picousd FROM unattributed WHERE session_id = ? AND quarter = ? AND user = ?",
+        session_id,
+        quarter,
+        user,
+    )
+    change = picousd - (known[0][0] if known else 0)
+    if change:
+        people.add_unattributed(session_id, quarter, user, change)
+
+
+def _stamp(path: str) -> str:
+    """Differs when a ledger was written to; empty while that cannot be told."""
+    parts = []
+    for file in (path, f"{path}-wal"):
+        try:
+            status = os.stat(file)
+        except OSError:
+            continue
+        if time.time_ns() - status.st_mtime_ns < _SETTLED_NS:
+            return ""
+        parts.append(f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}")
+    return " ".join(parts)

@@ -1,0 +1,109 @@
+"""How much of a subscription plan's own windows is used, as the client tells it.
+
+The sensor reports it after each step of a session, the status line after each message (2.1.330,
+measured 2026-11-23). Clients that pay per request tell nothing.
+"""
+
+import os
+from datetime import datetime
+from json import dumps, loads
+from typing import Any, NamedTuple
+
+from budget import paths
+from budget.files import read_some
+from budget.model import PERCENT_UNITS
+
+STALE_MS = 15 * 60_000
+"""An older reading does not stop anything: others may use the plan meanwhile, and windows pass."""
+_LARGEST = 65_536
+
+
+class Reading(NamedTuple):
+    """One window of the plan: `unit` is `five_hour_percent` or `seven_day_percent`."""
+
+    unit: str
+    percent: int
+    """Rounded down."""
+    resets_at_ms: int | None
+    at_ms: int
+
+
+def latest(env: paths.Env, session_id: str) -> dict[str, Reading]:
+    """The newest reading of each window, by unit, from all that is known."""
+    found: dict[str, Reading] = {}
+    for reading in (*_of_session(env, session_id), *_stored(env)):
+        if reading.unit not in found or found[reading.unit].at_ms < reading.at_ms:
+            found[reading.unit] = reading
+    return found
+
+
+def store(env: paths.Env, status: dict[str, Any], now_ms: int) -> None:
+    """Keeps what a status line's input tells, for the hooks of every session."""
+    readings = _of_status_line(status.get("rate_limits"), now_ms)
+    if not readings:
+        return
+    path = paths.plan_usage_file(env)
+    temporary = f"{path}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8", opener=_private) as file:
+            file.write(dumps(readings))
+        os.replace(temporary, path)
+    except OSError:
+        return
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _of_status_line(limits: object, now_ms: int) -> list[Reading]:
+    """`{"five_hour": {"used_percentage": 42, "resets_at": 1795434333}, ...}`"""
+    if not isinstance(limits, dict):
+        return []
+    told = []
+    for unit in PERCENT_UNITS:
+        each = limits.get(unit.removesuffix("_percent"))
+        if isinstance(each, dict):
+            seconds = each.get("resets_at")
+            resets_at_ms = None
+            if isinstance(seconds, int | float) and 0 < seconds < 2**40:
+                resets_at_ms = int(seconds * 1000)
+            told.append(_reading(unit, each.get("used_percentage"), resets_at_ms, now_ms))
+    return [reading for reading in told if reading]
+
+
+def _of_session(env: paths.Env, session_id: str) -> list[Reading]:
+    """`[{"kind": "five_hour", "percentUsed": 42, "resetsAt": "2026-11-23T11:45:33.000Z"}, ...]`"""
+    folder = paths.client_totals_folder(env, session_id)
+    found = []
+    try:
+        names = [name for name in os.listdir(folder) if name.endswith(".json")]
+    except OSError:
+        return []
+    for name in names:
+        try:
+            report = loads(read_some(os.path.join(folder, name), _LARGEST))
+            for each in report["rate_limits"]:
+                resets = int(datetime.fromisoformat(each["resetsAt"]).timestamp() * 1000)
+                unit = f"{each['kind']}_percent"
+                reading = _reading(unit, each["percentUsed"], resets, int(report["at_ms"]))
+                found += [reading] if reading and unit in PERCENT_UNITS else []
+        except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
+            continue  # torn or foreign: the next report replaces it
+    return found
+
+
+def _stored(env: paths.Env) -> list[Reading]:
+    try:
+        told = loads(read_some(paths.plan_usage_file(env), _LARGEST))
+        readings = [_reading(each[0], each[1], each[2], each[3]) for each in told]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return []
+    return [each for each in readings if each and each.unit in PERCENT_UNITS]
+
+
+def _reading(unit: str, percent: object, resets_at_ms: int | None, at_ms: int) -> Reading | None:
+    if not isinstance(percent, int | float) or not 0 <= percent <= 1000:
+        return None
+    return Reading(unit, int(percent), resets_at_ms, at_ms)

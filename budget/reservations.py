@@ -1,0 +1,105 @@
+"""What running agents hold for their next steps, so that together they cannot pass a limit.
+
+An agent holds the estimate of its next step from the end of one step to the end of the next, when
+the real cost is booked. What others hold counts as spent. A reservation of an agent that died
+lapses.
+"""
+
+from collections.abc import Iterable
+from json import dumps, loads
+from typing import NamedTuple
+
+from budget.evaluate import Who
+from budget.ledger import Ledger
+from budget.model import Spend, Step
+
+LAPSES_MS = 10 * 60_000
+"""A step with its tools takes less, and a dead agent holds a step's worth no longer than this."""
+STARTING = "starting:"
+"""Before the id of the tool call that starts an agent: its own id is not known yet."""
+
+
+class Reservation(NamedTuple):
+    session_id: str
+    agent_id: str
+    """Empty for the main thread; `starting:` and a tool call's id for an agent that starts."""
+    user: str
+    who: Who
+    spend: Spend
+    """The next step as it is expected."""
+    until_ms: int
+
+
+def held(ledger: Ledger, now_ms: int) -> list[Reservation]:
+    """All that hold now."""
+    rows = ledger.rows(
+        "SELECT session_id, agent_id, user, who, spend, until_ms FROM reservations"
+        " WHERE until_ms > ? ORDER BY session_id, agent_id",
+        now_ms,
+    )
+    return [
+        Reservation(row[0], row[1], row[2], Who(*loads(row[3])), Spend(*loads(row[4])), row[5])
+        for row in rows
+    ]
+
+
+def hold(ledger: Ledger, reservation: Reservation) -> None:
+    """Replaces what the agent held. Inside a transaction."""
+    ledger.write(
+        "INSERT OR REPLACE INTO reservations VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            *reservation[:3],
+            dumps(reservation.who),
+            dumps(reservation.spend),
+            reservation.until_ms,
+        ),
+    )
+
+
+def drop(ledger: Ledger, session_id: str, agent_id: str) -> None:
+    """An agent makes no step now. Inside a transaction."""
+    ledger.write(
+        "DELETE FROM reservations WHERE session_id = ? AND agent_id = ?", (session_id, agent_id)
+    )
+
+
+def drop_session(ledger: Ledger, session_id: str, now_ms: int) -> None:
+    """A session is over, or begins; with its reservations goes what has lapsed.
+
+    Inside a transaction.
+    """
+    ledger.write(
+        "DELETE FROM reservations WHERE session_id = ? OR until_ms <= ?", (session_id, now_ms)
+    )
+
+
+def replaced_by(ledger: Ledger, steps: Iterable[Step]) -> None:
+    """Steps were booked: they take the place of what was held for them.
+
+    The same transaction books them. Whose hook reads a step does not matter: it counts once.
+    """
+    if not ledger.rows("SELECT 1 FROM reservations LIMIT 1"):
+        return
+    times: dict[tuple[str, str, str], list[int]] = {}
+    for step in steps:
+        times.setdefault((step.session_id, step.agent_id, step.agent), []).append(step.at_ms)
+    for (session_id, agent_id, agent), at_ms in times.items():
+        ledger.write(
+            "DELETE FROM reservations WHERE session_id = ? AND agent_id = ? AND until_ms <= ?",
+            (session_id, agent_id, max(at_ms) + LAPSES_MS),
+        )
+        if agent_id and not ledger.rows(
+            "SELECT 1 FROM entries WHERE session_id = ? AND agent_id = ? AND at_ms < ? LIMIT 1",
+            *(session_id, agent_id, min(at_ms)),
+        ):
+            _started(ledger, session_id, agent)
+
+
+def _started(ledger: Ledger, session_id: str, agent: str) -> None:
+    """The first step of an agent: one was held when its start was allowed, by its type."""
+    ledger.write(
+        "DELETE FROM reservations WHERE (session_id, agent_id) IN (SELECT session_id, agent_id"
+        " FROM reservations WHERE session_id = ? AND agent_id GLOB ? AND who GLOB ?"
+        " ORDER BY until_ms LIMIT 1)",
+        (session_id, f"{STARTING}*", f"[[]{dumps(agent)},*"),
+    )
