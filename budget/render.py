@@ -64,7 +64,10 @@ def _row(verdict: Verdict, standing: Standing) -> list[str]:
     name = f"{budget.name} ({', '.join(kind)})" if kind else budget.name
     spent, limit = messages.spent_of(verdict).split(" of ", 1)
     bar = f"[{style}]{'█' * filled}[/{style}][dim]{'░' * (_BAR_WIDTH - filled)}[/dim]"
-    share = f"[{style}]{messages.percent(verdict)}{_STATES[verdict.state]}[/{style}]"
+    state = _STATES[verdict.state]
+    if standing.stopped(verdict) and not verdict.exceeded:
+        style, state = "red", " stopped"
+    share = f"[{style}]{messages.percent(verdict)}{state}[/{style}]"
     resets = messages.resets(verdict, standing.policy, standing.now_ms).partition(" (")[0]
     left = messages.amount(verdict.left, budget.unit)
     return [escape(name), spent, limit, left, bar, share, resets, escape(budget.source.shown)]
@@ -75,6 +78,12 @@ def _notices(standing: Standing) -> list[str]:
     notices += [standing.grant_line(grant) for grant in standing.grants]
     notices += [incident_line(event) for event in standing.incidents]
     notices += [f"{each.budget.name}: {each.note}." for each in standing.verdicts if each.note]
+    notices += [
+        f"{each.budget.name}: {messages.amount(each.reserved, each.budget.unit)} is held for steps"
+        " under way."
+        for each in standing.verdicts
+        if each.reserved
+    ]
     if standing.total.unpriced_steps:
         models = ", ".join(standing.unpriced_models)
         notices.append(

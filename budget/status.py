@@ -51,6 +51,7 @@ class BudgetFacts(BaseModel):
     resets_at: str | None
     granted: str | int = Field(description="What grants add to the limit; limit includes it")
     note: str = Field(description="What to know of the figure, or empty")
+    stopped: bool = Field(description="It stopped the work in this window")
     source: SourceFacts
 
 
@@ -154,7 +155,7 @@ def incident_line(event: events.Event) -> str:
     return f"{iso(event.at_ms)} {event.kind}" + (f": {told}" if told else "")
 
 
-def budget_facts(verdict: Verdict) -> BudgetFacts:
+def budget_facts(verdict: Verdict, stopped: bool) -> BudgetFacts:
     budget = verdict.budget
 
     def amount(value: int) -> str | int:
@@ -175,6 +176,7 @@ def budget_facts(verdict: Verdict) -> BudgetFacts:
         resets_at=None if resets_at_ms is None else iso(resets_at_ms),
         granted=amount(verdict.granted),
         note=verdict.note,
+        stopped=stopped,
         source=SourceFacts(
             layer=budget.source.layer, file=budget.source.file, key=budget.source.key
         ),

@@ -87,10 +87,10 @@ def _show(each: "Explained", policy: "Policy") -> None:
     console.print(f'[bold]Budget "{escape(budget.name)}"[/bold] {what} at {when}.')
     console.print(f"  Spent:   {escape(messages.spent_of(verdict) + messages.over(budget))}")
     if each.expected:
-        step = messages.amount(each.expected, budget.unit)
+        expected = messages.amount(each.expected, budget.unit)
         held = messages.amount(each.reserved, budget.unit)
         console.print(
-            f"  Next:    the step was expected to take up to {step}"
+            f"  Next:    the step was expected to take up to {expected}"
             + (f", and {held} was held for others" if each.reserved else "")
         )
     if each.granted:
