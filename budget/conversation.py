@@ -22,7 +22,7 @@ from budget.ledger import Ledger
 from budget.messages import money, usd6
 from budget.model import Policy, Step
 from budget.result import CLIENT_LIMIT, Result, counted, note
-from budget.status import BudgetFacts, budget_facts
+from budget.status import BudgetFacts, Standing, budget_facts
 from budget.witness import stop_of
 
 Budgets = Mapping[str, Mapping[str, Any]]
@@ -45,8 +45,8 @@ class BudgetExceeded(BudgetError):  # noqa: N818 - the word of the public interf
     ) -> None:
         super().__init__(text)
         self.budgets = budgets
-        """Each budget that is used up: limit, spent, when it resets, where it is set. Empty when
-        a limit of the caller's own stopped the run, and with one that stops before its limit."""
+        """Each budget that is used up or that the next step did not fit into: limit, spent, when it
+        resets, where it is set. Empty when a limit of the caller's own stopped the run."""
         self.user = user
         self.session_id = session_id
         self.cost_usd = usd6(cost_picousd)
@@ -103,7 +103,7 @@ class Conversation:
         left = allowance(self._decision(session_id or next(reversed(self._transcripts), "")))
         if left.blocking:
             text = in_a_line(left.blocking, self.policy(), now_ms)
-            facts = [budget_facts(verdict) for verdict in left.blocking]
+            facts = [budget_facts(verdict, stopped=True) for verdict in left.blocking]
             cost = self.cost_picousd()
             raise BudgetExceeded(
                 f"Nothing was sent. {text}", facts, self.user, session_id, cost, started=False
@@ -210,10 +210,15 @@ class Conversation:
             session_id = next(reversed(self._transcripts), "")
         if not stop and not limit_hit:
             return None
-        blocking = self._decision(session_id).blocking
-        facts = [budget_facts(verdict) for verdict in blocking]
+        standing = Standing(self.env, self.project, _now_ms(), session_id)
+        used_up = tuple(each for each in standing.verdicts if each.stops)
+        facts = [
+            budget_facts(each, stopped=True)
+            for each in standing.verdicts
+            if each.stops or standing.stopped(each)
+        ]
         cost = self.cost_picousd()
-        text = in_a_line(blocking, self.policy(), _now_ms()) or " ".join(stop.split())
+        text = in_a_line(used_up, standing.policy, standing.now_ms) or " ".join(stop.split())
         if not text:
             text = "The client stopped at max_budget_usd of the options."
         text = f"{text} This conversation cost {money(cost)}."

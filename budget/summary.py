@@ -73,7 +73,7 @@ def budget_list(
     policy = pipeline.policy_seen(env, project, session_id)
     with pipeline.existing_ledger(env, project) as ledger:
         decision = sessions.judge(env, project, policy, ledger, session_id, now_ms)
-    return [budget_facts(verdict) for verdict in decision.verdicts]
+    return [budget_facts(verdict, verdict.stops) for verdict in decision.verdicts]
 
 
 usd = usd6

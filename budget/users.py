@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from budget.ledger import Ledger
-from budget.model import Spend, Window
+from budget.model import Filter, Spend, Window
 from budget.windows import QUARTER_MS
 
 _SUMS = """coalesce(sum(responses), 0), coalesce(sum(input_tokens), 0),
@@ -11,7 +11,6 @@ _SUMS = """coalesce(sum(responses), 0), coalesce(sum(input_tokens), 0),
   coalesce(sum(cache_write_5m_tokens), 0), coalesce(sum(cache_write_1h_tokens), 0),
   coalesce(sum(web_searches), 0), coalesce(sum(picousd), 0), coalesce(sum(bound_picousd), 0),
   coalesce(sum(listed_picousd), 0), 0, count(*) - count(picousd)"""
-_END = 2**62
 # A session is its first step's user's; what it leaves unattributed is theirs, too.
 _OWNER = (
     "(SELECT user FROM entries WHERE session_id = unattributed.session_id ORDER BY seq LIMIT 1)"
@@ -23,28 +22,7 @@ def user_spend(ledger: Ledger, user: str, window: Window) -> Spend:
 
     An unattributed amount counts with the whole quarter of an hour it appeared in.
     """
-    values: tuple[object, ...]
-    late_values: tuple[object, ...]
-    if window.session_id is None:
-        start, end = window.start_ms, window.end_ms or _END
-        where, values = "at_ms >= ? AND at_ms < ?", (start, end)
-        late, late_values = "quarter >= ? AND quarter < ?", (_quarter(start), end)
-    else:
-        where = late = "session_id = ?"
-        values = late_values = (window.session_id,)
-    spend = Spend(
-        *ledger.row(f"SELECT {_SUMS} FROM entries WHERE user = ? AND {where}", user, *values)
-    )
-    unattributed = ledger.row(
-        f"SELECT coalesce(sum(picousd), 0) FROM unattributed WHERE {late} AND {_OWNER} = ?",
-        *late_values,
-        user,
-    )[0]
-    return spend._replace(unattributed_picousd=unattributed)
-
-
-def _quarter(at_ms: int) -> int:
-    return at_ms // QUARTER_MS * QUARTER_MS
+    return ledger.spend(window, Filter(user=user))
 
 
 class Part(NamedTuple):
@@ -68,7 +46,7 @@ def parts(ledger: Ledger, start_ms: int, end_ms: int) -> list[Part]:
     )
     found = [Part._make((*row[:4], Spend(*row[4:]))) for row in rows]
     rows = ledger.rows(
-        f"SELECT coalesce({_OWNER}, ''), session_id, quarter, picousd FROM unattributed"
+        "SELECT user, session_id, quarter, picousd FROM unattributed"
         " WHERE quarter >= ? AND quarter < ? AND picousd > 0",
         start_ms,
         end_ms,

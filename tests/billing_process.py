@@ -1,7 +1,8 @@
 """One process of a service: conversations of many users at once, against the played client.
 
 Arguments: project, config folder, state folder, number, how many conversations, steps of each, the
-dollars a user has. Prints a line per conversation: user, session, steps made, stopped or not.
+steps a user has, and when they stop. Prints a line per conversation: user, session, steps made,
+stopped or not.
 """
 
 import asyncio
@@ -19,9 +20,10 @@ USERS = 10
 
 
 async def main() -> None:
-    project, config, state, number, count, steps, usd = sys.argv[1:]
+    project, config, state, number, count, steps, limit, stop = sys.argv[1:]
     os.environ |= {"CLAUDE_CONFIG_DIR": config, "BUDGET_HOME": state}
-    billing = BillingLedger(project, budgets={"day": {"per": "day", "usd": float(usd)}})
+    day = {"per": "day", "steps": int(limit), "stop": stop}
+    billing = BillingLedger(project, budgets={"day": day})
 
     async def conversation(index: int) -> None:
         user = f"user-{(int(number) * int(count) + index) % USERS}"

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from budget import __version__
+from budget import __version__, keys
 from budget.cli import app
 from budget.model import UNITS
 from tests.test_bad_input import Machine, call_of, ledger_of_garbage, step_line

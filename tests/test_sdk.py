@@ -294,7 +294,7 @@ def test_an_interrupted_turn_agrees(home: Home) -> None:
 
 
 def test_a_budget_stops_the_run_and_says_so(home: Home, extra: dict[str, str | None]) -> None:
-    home.write(".claude/budget.toml", budget_toml(session="usd = 0.0060"))
+    home.write(".claude/budget.toml", budget_toml(session='usd = 0.0060\nstop = "after"'))
     with Stub(bash_loop(None)) as stub:
         run = asyncio.run(ask(home, stub, terms={"user": "ana"}, extra_args=extra))
         assert len(stub.requests) == 3
@@ -308,6 +308,18 @@ def test_a_budget_stops_the_run_and_says_so(home: Home, extra: dict[str, str | N
     assert (run.error.user, run.error.cost_usd, run.error.started) == ("ana", "0.007200", True)
     assert run.error.session_id == run.result.session_id
     agrees(home, run.result)
+
+
+def test_a_step_that_would_not_fit_stops_the_run(home: Home) -> None:
+    home.write(".claude/budget.toml", budget_toml(session="usd = 0.0060"))
+    with Stub(bash_loop(None)) as stub:
+        run = asyncio.run(ask(home, stub))
+        assert len(stub.requests) == 2
+    assert isinstance(run.error, BudgetExceeded)
+    assert str(run.error).startswith('Budget "session" would be passed by the next step: $0.0048')
+    assert [(b.name, b.limit, b.spent) for b in run.error.budgets] == [
+        ("session", "0.006000", "0.004800")
+    ]
 
 
 def test_a_hook_stops_what_the_client_does_not_know(home: Home) -> None:

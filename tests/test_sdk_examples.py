@@ -64,9 +64,9 @@ def test_stop_at_a_budget(
 ) -> None:
     with Stub(bash_loop(None)) as stub:
         run("Stop at a budget", home, stub, monkeypatch)
-        assert len(stub.requests) == 3
+        assert len(stub.requests) == 2
     assert capsys.readouterr().out == (
-        "stopped after 0.007200 USD\ncall: 0.007200 of 0.005000, resets: None\n"
+        "stopped after 0.004800 USD\ncall: 0.004800 of 0.005000, resets: None\n"
     )
 
 
