@@ -38,6 +38,7 @@ CREATE TABLE entries (
 );
 CREATE INDEX entries_at ON entries (at_ms);
 CREATE INDEX entries_session ON entries (session_id, at_ms);
+CREATE INDEX IF NOT EXISTS entries_user ON entries (user, at_ms);
 
 -- Derived: sums per bucket of time, per session and over all. `start` is milliseconds, or the
 -- session's id for the span 'session', or 0 for 'all'.
@@ -75,6 +76,15 @@ CREATE TABLE client_totals (
   base_picousd INTEGER NOT NULL, total_picousd INTEGER NOT NULL,
   before_picousd INTEGER NOT NULL, -- derived: the session's entries from before since_ms
   PRIMARY KEY (session_id, source)
+) WITHOUT ROWID;
+
+-- What the client says each model used in a session, from its result messages (see result.py).
+CREATE TABLE IF NOT EXISTS model_totals (
+  session_id TEXT NOT NULL, model TEXT NOT NULL,
+  input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+  cache_read_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
+  web_searches INTEGER NOT NULL, picousd INTEGER NOT NULL,
+  PRIMARY KEY (session_id, model)
 ) WITHOUT ROWID;
 
 -- What the client counts beyond the session's entries, by the quarter of an hour it appeared in.

@@ -44,7 +44,7 @@ class Installed(NamedTuple):
 
 def examine(env: paths.Env, project: paths.Project) -> list[Finding]:
     """Every finding, in the order in which a person would look."""
-    installed, findings = _installed(env, project)
+    installed, findings = installed_hooks(env, project)
     return [
         _python(),
         _client(env),
@@ -89,7 +89,10 @@ def _client(env: paths.Env) -> Finding:
     return Finding("ok", "Claude Code", f"{run.stdout.strip()}, {claude}")
 
 
-def _installed(env: paths.Env, project: paths.Project) -> tuple[list[Installed], list[Finding]]:
+def installed_hooks(
+    env: paths.Env, project: paths.Project
+) -> tuple[list[Installed], list[Finding]]:
+    """The hooks of budget that the client will run, and what was found out on the way."""
     found: list[Installed] = []
     findings: list[Finding] = []
     for scope in ("user", "project", "local"):

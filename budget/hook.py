@@ -9,7 +9,7 @@ after every step of every session.
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from json import dumps, loads
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,13 +67,35 @@ def main(arguments: list[str]) -> None:
     os.umask(0o077)
     env = dict(os.environ)
     context: dict[str, Any] = {"strict": "--strict" in arguments}
-    try:
-        answer = respond(_input(), env, int(time.time() * 1000), context)
-    except BudgetError as error:
-        answer = _failed(str(error), env, context)
-    except Exception as error:  # noqa: BLE001 - the one boundary: a bug must not lock anyone out
-        answer = _failed(_logged(error, env, context), env, context)
+    answer = answer_to(_input, env, context)
+    if env.get("BUDGET_RUN"):
+        _witness(answer, env, context)
     _reply(answer)
+
+
+def answer_to(read: Callable[[], Any], env: paths.Env, context: dict[str, Any]) -> Answer:
+    """The answer to the event that `read` returns, whatever goes wrong: the one boundary.
+
+    `context` holds `strict`, and receives what is known: `event`, `policy`, `ledger`.
+    """
+    try:
+        return respond(read(), env, int(time.time() * 1000), context)
+    except BudgetError as error:
+        return _failed(str(error), env, context)
+    except Exception as error:  # noqa: BLE001 - a bug must not lock anyone out
+        return _failed(_logged(error, env, context), env, context)
+
+
+def _witness(answer: Answer, env: paths.Env, context: Mapping[str, Any]) -> None:
+    """Tells the `budget run` that started the client of this event."""
+    from budget import witness  # only for a run of its own
+
+    event: Event | None = context.get("event")
+    if event:
+        stop = witness.stop_of(answer, event.prompt)
+        witness.append(
+            env[witness.VARIABLE], witness.Seen(event.session_id, event.transcript, stop)
+        )
 
 
 def respond(
@@ -91,6 +113,7 @@ def respond(
     policy = pipeline.policy_of(env, event.project, event.person, event.session_id, begins)
     context["policy"] = policy
     ledger = pipeline.open_ledger(env, event.project, wait_s=0.5 if _is_last(event) else 2.0)
+    context["ledger"] = ledger
     setting = Setting(event, policy, ledger, env, now_ms)
     moment = _moment(event, env, now_ms)
     try:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from budget.model import PICO, UNITS, Budget, Source
 from budget.windows import CALENDAR
 
-RANKS = {"managed": 0, "team": 1, "local": 2, "user": 2, "repo": 3}
+RANKS = {"managed": 0, "team": 1, "local": 2, "user": 2, "program": 2, "repo": 3}
 _DEFAULT_WARN_AT = [0.8]
 # What makes two limits of one name comparable: with all of these equal, the lower is the stricter.
 _FILTERS = ("models", "agents", "branches")

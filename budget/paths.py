@@ -54,6 +54,11 @@ def user_config(env: Env) -> str:
     return os.path.join(claude_folder(env), "budget.toml")
 
 
+def added_config(env: Env) -> str:
+    """The config that a program on the Agent SDK adds to the others (see sdk.py); else empty."""
+    return env.get("BUDGET_SDK_CONFIG", "")
+
+
 def repo_config(project: Project) -> str:
     return os.path.join(project.worktree, ".claude", "budget.toml")
 
@@ -102,8 +107,13 @@ def ledger_file(env: Env, project: Project) -> str:
 
 
 def policy_file(env: Env, project: Project) -> str:
-    """The compiled policy. Worktrees may hold different configs, so each has its own."""
-    checksum = crc32(os.fsencode(project.worktree))
+    """The compiled policy. Worktrees may hold different configs, so each has its own.
+
+    So has each set of budgets that a program adds, and each user it works for.
+    """
+    added = added_config(env)
+    of_program = (added, env.get("BUDGET_USER", "")) if added else ()
+    checksum = crc32(os.fsencode("\0".join((project.worktree, *of_program))))
     return os.path.join(project_folder(env, project), f"policy-{checksum:08x}.json")
 
 

@@ -87,7 +87,9 @@ def layers(env: paths.Env, project: paths.Project) -> list[Layer]:
     repo = Layer("repo", paths.repo_config(project), ".claude/budget.toml")
     # In the home folder both are one file: it is the person's own.
     one = os.path.realpath(user.file) == os.path.realpath(repo.file)
-    return [*managed, *team, local, user, *([] if one else [repo])]
+    added = paths.added_config(env)
+    program = [Layer("program", added, "the program's budgets")] if added else []
+    return [*managed, *team, local, user, *program, *([] if one else [repo])]
 
 
 def policy_of(

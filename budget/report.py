@@ -109,15 +109,16 @@ def _by_period(query: Query, ledger: Ledger) -> list[tuple[str, Spend]]:
         starts.append(day_start_ms(day, query.tz))
     on_the_hour = all(start % HOUR_MS == 0 for start in starts)
     for start_ms, spend in ledger.sums_between(starts, "hour" if on_the_hour else "quarter"):
-        rows.append((_period(query.by, local_time(start_ms, query.tz)), spend))
+        rows.append((period_of(PERIOD_NAMES[query.by], local_time(start_ms, query.tz)), spend))
     return rows
 
 
-def _period(by: str, local: datetime) -> str:
-    if by == "weekly":
+def period_of(period: str, local: datetime) -> str:
+    """The day, week or month of a time, as reports name it."""
+    if period == "week":
         year, week, _ = local.isocalendar()
         return f"{year}-W{week:02d}"
-    return f"{local:%Y-%m}" if by == "monthly" else f"{local:%Y-%m-%d}"
+    return f"{local:%Y-%m}" if period == "month" else f"{local:%Y-%m-%d}"
 
 
 def open_ledgers(env: paths.Env, project: paths.Project, every: bool) -> list[Ledger]:

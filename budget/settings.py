@@ -97,6 +97,16 @@ def own_command(event: str) -> list[str]:
     return [hook["command"], *hook["args"]]
 
 
+def hook_settings() -> dict[str, Any]:
+    """The hooks as settings of their own, for a client that has none (`claude --settings`)."""
+    return {"hooks": {event: [_group(event, s, strict=False)] for event, s in _TIMEOUTS.items()}}
+
+
+def has_hooks(settings: object) -> bool:
+    """Whether settings name the hooks of budget."""
+    return _mentions(settings, _MARK)
+
+
 def _group(event: str, timeout: int, strict: bool) -> dict[str, Any]:
     """One entry: this interpreter, isolated, calling the package where it is now."""
     failed: dict[str, Any] = {

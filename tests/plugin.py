@@ -41,7 +41,8 @@ def command(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "budget", *arguments],
         cwd=home.project,
-        env={**env, "LANG": "C.UTF-8", "COLUMNS": "200"},
+        # The package beside the tests, wherever else one is installed.
+        env={**env, "LANG": "C.UTF-8", "COLUMNS": "200", "PYTHONPATH": str(ROOT)},
         check=False,
         capture_output=True,
         text=True,

@@ -25,6 +25,8 @@ from tests.test_bad_input import Machine, call_of, ledger_of_garbage, step_line
 
 COMMAND = str(Path(sys.executable).with_name("budget"))
 COMMANDS = tuple(str(command.name) for command in app.registered_commands)
+NO_FACTS = ("init", "install", "uninstall", "statusline", "export", "run")
+"""Commands without `--json`: they print no facts of their own (`run` writes them to a file)."""
 SCHEMA = "(and budget.schema.json, by which editors check it)"
 HOLDS = "It holds from the next step on. `budget status` shows how it stands.\n"
 STEP_MICRO_USD = 5
@@ -708,7 +710,7 @@ def test_the_help_of_a_command_explains_every_option(machine: Machine, name: str
     for line in options:
         assert re.search(r"  [A-Za-z][^<>]{10,}[.\]] +│$", line), line
     shown = {word for line in options for word in re.findall(r"--[a-z-]+", line)}
-    assert "--json" in shown or name in ("init", "install", "uninstall", "statusline", "export")
+    assert "--json" in shown or name in NO_FACTS
     assert "--project" in shown or name == "statusline"
 
 

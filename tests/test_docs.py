@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from budget import keys, rules
+from budget.billing import LINE_FIELDS
 from budget.cli.app import app
 from budget.export import FIELDS
 from tests.plugin import ROOT
@@ -73,7 +74,9 @@ def test_the_configuration_page_lists_every_key(heading: str, keys: dict[str, ob
 
 def test_the_export_page_lists_every_field() -> None:
     page = (ROOT / "docs" / "export.md").read_text()
-    assert tuple(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == FIELDS
+    entries, _, invoices = page.partition("## Invoices")
+    assert tuple(re.findall(r"^\| `(\w+)` \|", entries, re.MULTILINE)) == FIELDS
+    assert tuple(re.findall(r"^\| `(\w+)` \|", invoices, re.MULTILINE)) == LINE_FIELDS
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -4,12 +4,13 @@ import os
 import signal
 import sys
 
+from budget.cli import place
 from budget.errors import BudgetError, OptionError
 
 
 def main() -> None:
     """Exit codes: 0 fine, 1 a budget is exceeded, 2 wrong usage, 3 an expected error, 4 a bug."""
-    os.umask(0o077)
+    place.callers_umask = os.umask(0o077)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that goes away ends it quietly
     try:

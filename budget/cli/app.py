@@ -15,6 +15,7 @@ from budget.cli import (
     prices,
     reconcile,
     report,
+    run,
     simulate,
     statusline,
 )
@@ -35,6 +36,7 @@ app.command("status")(status_command.status)
 app.command("report")(report.report)
 app.command("import")(import_.import_)
 app.command("export")(export.export)
+app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
 app.command("reconcile")(reconcile.reconcile)
 app.command("prices")(prices.prices)
 app.command("allow")(allow.allow)

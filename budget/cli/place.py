@@ -6,6 +6,9 @@ import time
 from budget import paths
 from budget.errors import BudgetError
 
+# What a program that we start for the person gets; our own files are nobody else's (see main).
+callers_umask = 0o022
+
 
 def find(folder: str) -> paths.Project:
     """The project of a folder. Raises `BudgetError` when there is no such folder."""

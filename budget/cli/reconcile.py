@@ -1,7 +1,7 @@
 """`budget reconcile`: the ledger against the client's own totals."""
 
 import json as json_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,8 @@ def reconcile(
     """Compare, session by session, what is booked with what the client itself counted.
 
     The difference is what leaves no step in a transcript: compaction, titles, other background
-    requests. Sessions no client total is known for are counted, not compared.
+    requests. Sessions no client total is known for are counted, not compared. Where a result
+    message told what each model used (`budget run`, the Agent SDK), models are compared too.
     """
     from rich.console import Console
     from rich.table import Table
@@ -24,13 +25,16 @@ def reconcile(
     from budget import report as reports
     from budget.messages import usd6, usd6_signed
     from budget.reconcile import compare
+    from budget.result import Difference, differences
 
     ledgers = reports.open_ledgers(options.environment(), options.find(project), every)
     rows, unknown = [], 0
+    models: list[Difference] = []
     for ledger in ledgers:
         sessions, without = compare(ledger)
         rows += sessions
         unknown += without
+        models += differences(ledger)
         ledger.close()
     facts = [
         {
@@ -50,7 +54,12 @@ def reconcile(
         "difference_usd": usd6_signed(sum(row.difference_picousd for row in rows)),
     }
     if json:
-        found = {"sessions": facts, "total": total, "sessions_without_client_total": unknown}
+        found = {
+            "sessions": facts,
+            "total": total,
+            "sessions_without_client_total": unknown,
+            "models": [_model_facts(each) for each in models],
+        }
         typer.echo(json_module.dumps(found, indent=2))
         return
     table = Table(box=None, pad_edge=False, header_style="dim", show_footer=True)
@@ -68,5 +77,26 @@ def reconcile(
         table.add_row(*(fact[key] for key in names))
     console = Console(highlight=False)
     console.print(table if rows else "No session with a total of the client's own yet.")
+    for each in map(_model_facts, models):
+        console.print(
+            f"{each['session']}, {each['model']}: {each['what']} of the steps {each['steps']},"
+            f" the client counted {each['client']}"
+        )
     if unknown:
         console.print(f"{unknown} sessions have no total of the client's own to compare with.")
+
+
+def _model_facts(each: Any) -> dict[str, Any]:
+    from budget.messages import usd6
+
+    def amount(value: int) -> str | int:
+        return usd6(value) if each.what == "usd" else value
+
+    return {
+        "session": each.session_id,
+        "user": each.user,
+        "model": each.model,
+        "what": each.what,
+        "steps": amount(each.steps),
+        "client": amount(each.client),
+    }

@@ -21,10 +21,10 @@ def run(
 ) -> None:
     """Raises `OptionError` for a date or a time zone that is none."""
     env, found = place.environment(), place.find(project)
-    name, tz = _zone(timezone, env, found)
+    name, tz = zone_of(timezone, env, found)
     if since and until and since > until:
         raise OptionError("--until is before --since.")
-    query = reports.Query(by, _date(since, "--since"), _date(until, "--until"), tz)
+    query = reports.Query(by, day_of(since, "--since"), day_of(until, "--until"), tz)
     ledgers = reports.open_ledgers(env, found, every)
     try:
         made = reports.make(query, ledgers)
@@ -41,7 +41,7 @@ def run(
         show_report(made, query.by)
 
 
-def _zone(timezone: str, env: dict[str, str], project: Any) -> tuple[str, Any]:
+def zone_of(timezone: str, env: dict[str, str], project: Any) -> tuple[str, Any]:
     from budget import pipeline
     from budget.windows import system_zone_name, zone
 
@@ -53,7 +53,8 @@ def _zone(timezone: str, env: dict[str, str], project: Any) -> tuple[str, Any]:
         raise OptionError(f"--timezone: {error}.") from None
 
 
-def _date(text: str, option: str) -> date | None:
+def day_of(text: str, option: str) -> date | None:
+    """The day that an option names. Raises `OptionError`."""
     if not text:
         return None
     try:
