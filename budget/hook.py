@@ -112,7 +112,7 @@ def respond(
     begins = event.name == "SessionStart" and event.source != "compact"
     policy = pipeline.policy_of(env, event.project, event.person, event.session_id, begins)
     context["policy"] = policy
-    ledger = pipeline.open_ledger(env, event.project, wait_s=0.5 if _is_last(event) else 2.0)
+    ledger = pipeline.open_ledger(env, event.project, wait_s=_patience_s(event))
     context["ledger"] = ledger
     setting = Setting(event, policy, ledger, env, now_ms)
     moment = _moment(event, env, now_ms)
@@ -200,6 +200,13 @@ def _added_bytes(name: str, payload: Mapping[str, Any]) -> int | None:
         return bytes_of_results(payload.get("tool_calls"))
     prompt = payload.get("prompt")
     return len(prompt.encode("utf-8", "replace")) if isinstance(prompt, str) else None
+
+
+def _patience_s(event: Event) -> float:
+    """How long to wait for others that write to the ledger: longer where money is at stake."""
+    if _is_last(event):
+        return 0.5
+    return 5.0 if event.name in _STOPPING else 2.0
 
 
 def _is_last(event: Event) -> bool:

@@ -21,9 +21,8 @@ class Upcoming(NamedTuple):
     agent_id: str
     who: Who
     spend: Spend
-    """What it is expected to use."""
-    known: bool
-    """False when nothing like it was ever seen: then it refuses nothing."""
+    """What it is expected to use. Of a step like none that was ever seen only that it is one: a
+    guess would refuse work, and keep others from theirs."""
 
 
 def next_step(
@@ -59,9 +58,8 @@ def first_step(
 
 def _upcoming(expected: projection.Projection, agent_id: str, agent: str, table: Table) -> Upcoming:
     step = expected.step
-    spend = projection.spend(step, table)
-    who = Who(agent or "main", step.model, step.branch)
-    return Upcoming(agent_id, who, spend, expected.basis != "default")
+    spend = Spend(1) if expected.basis == "default" else projection.spend(step, table)
+    return Upcoming(agent_id, Who(agent or "main", step.model, step.branch), spend)
 
 
 def _rewritten_tokens(ledger: Ledger, session_id: str, last: Step) -> int | None:

@@ -133,9 +133,11 @@ def step(
 
 
 def judge_now(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Decision:
-    """How every budget stands at an event, where nothing could be booked."""
+    """How every budget stands at an event, where nothing could be booked or held."""
+    actor = _actor(moment, ledger, price_table(policy, env), Reading(late=True))
     return judge(
-        policy, ledger, env, moment.session_id, moment.now_ms, moment.user, moment.read_for_s
+        *(policy, ledger, env, moment.session_id, moment.now_ms, moment.user),
+        *(moment.read_for_s, actor),
     )
 
 

@@ -395,7 +395,7 @@ def _cost_states(data: bytearray, end: int, place: Place) -> list[ClientTotal]:
     return [] if total is None else [ClientTotal(place.session_id, "transcript", 0, 0, total)]
 
 
-def _compactions(data: bytes, end: int, place: Place) -> list[Compaction]:
+def _compactions(data: bytearray, end: int, place: Place) -> list[Compaction]:
     """The compactions a stretch tells of (`compact_boundary` lines, 2.1.330, 2026-11-23)."""
     found = []
     at = data.find(b'"compact_boundary"', 0, end)

@@ -36,13 +36,15 @@ def judge(
     now_ms: int,
     person: str,
     for_s: float = 60.0,
+    actor: "Actor | None" = None,
 ) -> Decision:
     """How every budget stands now; without a ledger nothing was spent in the project.
 
-    `for_s` limits the time to add up what was spent in other projects. Raises `LedgerError`.
+    `for_s` limits the time to add up what was spent in other projects. With an `actor`, whether
+    its next step fits, too. Raises `LedgerError`.
     """
     with _people(policy, env, ledger, for_s) as (people, problems):
-        books = _Books(ledger, people, env, session_id, now_ms, person)
+        books = _Books(ledger, people, env, session_id, now_ms, person, actor)
         return Decision(tuple(map(books.verdict, policy.budgets)), problems)
 
 
@@ -82,8 +84,7 @@ def decide(
         step = actor.upcoming
         if not actor.unbooked:
             _on_both(ledger, people, lambda each: drop(each, session_id, actor.agent_id))
-        # Of a step that nothing is known of, a guess would only keep others from theirs.
-        if step and step.known and actor.keeps is not None and not decision.blocking:
+        if step and actor.keeps is not None and not decision.blocking:
             until_ms = now_ms + LAPSES_MS
             spend = step.spend.plus(books.unbooked())
             kept = Reservation(session_id, actor.keeps, person, step.who, spend, until_ms)
@@ -167,7 +168,7 @@ class _Books:
         expected = 0
         if upcoming and concerns(budget, upcoming.who):
             concerned = True
-            if budget.stop == "before" and upcoming.known:
+            if budget.stop == "before":
                 expected = _used(budget, upcoming.spend)
         return verdict._replace(concerned=concerned, expected=expected)
 
