@@ -150,7 +150,7 @@ def _actor(moment: Moment, ledger: Ledger, table: Table, reading: Reading) -> Ac
         key = STARTING + moment.call_id
         return Actor(key, False, by.who, upcoming, key)
     if moment.next_is not in ("step", "prompt"):
-        return Actor(agent_id, False, Who(moment.agent), None, None)
+        return Actor(agent_id, reading.late, Who(moment.agent), None, None)
     added = moment.added_bytes
     upcoming = next_step(ledger, table, session_id, agent_id, moment.agent, added, now_ms)
     who = upcoming.who
@@ -185,8 +185,9 @@ def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env, table: 
     if ledger.fact(_BACKLOG):
         booking.read_backlog(policy)
     reading = booking.reading()
-    if moment.tool_use_ids and not reports and booking.step_missing():
+    if not reports and booking.step_missing():
         reading = reading._replace(late=True)
+    if reading.late and moment.tool_use_ids:
         of_session = Window(0, None, session_id=moment.session_id)
         reading = reading._replace(nothing_to_read=not ledger.spend(of_session).steps)
     return reading
