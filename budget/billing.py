@@ -109,7 +109,7 @@ class BillingLedger:
 
     def left(self, user: str) -> Allowance:
         """What a user may still spend in a new conversation, under all budgets that hold."""
-        env = {**self._env, "BUDGET_USER": user}
+        env = {**self._env, "BUDGET_USER": user, paths.MANY_USERS: "1"}
         added = program_config(env, self.budgets_of(user))
         env["BUDGET_SDK_CONFIG"] = added
         policy = pipeline.policy_of(env, self._project)

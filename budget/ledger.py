@@ -371,11 +371,12 @@ class Ledger(Database):
             seq,
         )
 
-    def absorb(self, entries: Iterable[tuple[Step, Price]]) -> None:
+    def absorb(self, entries: Iterable[tuple[Step, Price]]) -> list[Step]:
         """Takes entries over as they are, price included; a known one follows its change.
 
-        One message id in two ledgers counts once: the higher usage stands.
+        One message id in two ledgers counts once: the higher usage stands. Answers what was new.
         """
+        new = []
         changes = _Changes(self)
         entries = list(entries)
         known_rows = self._known([step.message_id for step, _ in entries])
@@ -385,6 +386,7 @@ class Ledger(Database):
                 self.write(_INSERT, _values(step, cost))
                 changes.add(step, _spend(step, cost))
                 known_rows[step.message_id] = _values(step, cost)
+                new.append(step)
                 continue
             known, old_cost = _entry(row)
             if (known, old_cost) != (step, cost) and known.usage.highest(step.usage) == step.usage:
@@ -392,6 +394,7 @@ class Ledger(Database):
                 changes.add(known, Spend().minus(_spend(known, old_cost)))
                 changes.add(step, _spend(step, cost))
         changes.write()
+        return new
 
     # -- unattributed ------------------------------------------------------------------------------
 

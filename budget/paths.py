@@ -13,6 +13,9 @@ from budget.steps import clean
 
 Env = Mapping[str, str]
 
+MANY_USERS = "BUDGET_MANY_USERS"
+"""Set where a program works for many users in one folder: a transcript does not tell whose it is."""
+
 
 class Project(NamedTuple):
     """A repository, or a folder that is in none. Worktrees of one repository are one project."""

@@ -80,8 +80,7 @@ def _take_over(people: Ledger, other: Ledger, stamp: str, until: float) -> None:
         amounts = [] if len(entries) == _SOME else other.unattributed_since(unattributed_seq)
         done = len(entries) < _SOME
         with people.transaction():
-            people.absorb(entries)
-            replaced_by(people, [step for step, _ in entries])
+            replaced_by(people, people.absorb(entries))
             for number, session_id, quarter, user, picousd in amounts:
                 _set_unattributed(people, session_id, quarter, user, picousd)
                 unattributed_seq = number

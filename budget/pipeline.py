@@ -318,7 +318,7 @@ class _Booking:
 def open_ledger(env: paths.Env, project: paths.Project, wait_s: float = 5.0) -> Ledger:
     """The ledger, made where there is none. Raises `LedgerError`."""
     ledger = Ledger(paths.ledger_file(env, project), wait_s, project.root)
-    if ledger.is_new:
+    if ledger.is_new and not env.get(paths.MANY_USERS):
         with ledger.transaction():
             ledger.set_fact(_BACKLOG, "pending")
     return ledger

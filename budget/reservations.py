@@ -76,7 +76,8 @@ def drop_session(ledger: Ledger, session_id: str, now_ms: int) -> None:
 def replaced_by(ledger: Ledger, steps: Iterable[Step]) -> None:
     """Steps were booked: they take the place of what was held for them.
 
-    The same transaction books them. Whose hook reads a step does not matter: it counts once.
+    The same transaction books them. Whose hook reads a step does not matter: it counts once. What
+    was held after a step was made is for the next one.
     """
     if not ledger.rows("SELECT 1 FROM reservations LIMIT 1"):
         return
@@ -85,7 +86,7 @@ def replaced_by(ledger: Ledger, steps: Iterable[Step]) -> None:
         times.setdefault((step.session_id, step.agent_id, step.agent), []).append(step.at_ms)
     for (session_id, agent_id, agent), at_ms in times.items():
         ledger.write(
-            "DELETE FROM reservations WHERE session_id = ? AND agent_id = ? AND until_ms <= ?",
+            "DELETE FROM reservations WHERE session_id = ? AND agent_id = ? AND until_ms < ?",
             (session_id, agent_id, max(at_ms) + LAPSES_MS),
         )
         if agent_id and not ledger.rows(

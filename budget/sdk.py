@@ -163,7 +163,9 @@ def _prepare(
     budgets: Budgets | None,
 ) -> tuple[ClaudeAgentOptions, Conversation]:
     options = options or ClaudeAgentOptions()
-    own: dict[str, str] = {} if user is None else {"BUDGET_USER": user}
+    own: dict[str, str] = {}
+    if user is not None:
+        own = {"BUDGET_USER": user, paths.MANY_USERS: "1"}
     env = {**os.environ, **options.env, **own}
     folder = os.path.realpath(options.cwd or os.getcwd())
     found = paths.find_project(os.path.realpath(project) if project else folder)

@@ -138,7 +138,7 @@ def test_nothing_is_lost_when_a_process_is_killed(place: Place) -> None:
     told = [json.loads(line) for line in other.communicate()[0].splitlines()]
     assert len(told) == 13
     made = place.made()
-    assert len(made) == 26
+    assert 13 < len(made) <= 26, "the killed process had begun, and maybe not with all"
     books = place.ledger()
     finished = {session for _, session, *_ in told}
     for session, steps in made.items():
