@@ -158,7 +158,8 @@ def _strictest(rows: list[Row]) -> list[Row]:
             found[key] = row
             continue
         lower = row if row["limit"] < known["limit"] else known
-        marks = {mark for each in (row, known) for mark in _marks(each)}
+        # The higher one's marks stay, said or by default; a lower one adds what it says.
+        marks = {*_marks(known), *(row["warn_at"] or ())}
         message = lower["message"] or known["message"] or row["message"]
         found[key] = {**lower, "warn_at": sorted(marks), "message": message}
     return list(found.values())
@@ -229,7 +230,8 @@ def held_to(began_with: Compiled, now: Compiled) -> Compiled:
     What tightens holds at once; what loosens waits for the next session: an agent that edits a
     config gains nothing by it.
     """
-    budgets = _strictest([*now["budgets"], *began_with["budgets"]])
+    began = [{**row, "warn_at": _marks(row)} for row in began_with["budgets"]]
+    budgets = _strictest([*now["budgets"], *began])
     caps = [
         (each["max_grant"], each["max_grant_source"])
         for each in (now, began_with)

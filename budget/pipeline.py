@@ -28,7 +28,7 @@ _POLL_S = 0.02
 # How long one hook reads sessions from before the ledger (see `_Booking.read_backlog`).
 BACKLOG_S = 1.0
 _BACKLOG = "backlog"
-_SAME_MOMENT_S = 0.5
+_SAME_MOMENT_S = 0.2
 
 
 class Moment(NamedTuple):

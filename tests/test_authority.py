@@ -199,7 +199,7 @@ def test_after_another_model_is_chosen_the_prompt_goes(home: Home) -> None:
         screen.wait_for(re.compile(r"done \d+:\d+"))
         screen.submit("more")
         screen.wait_for("This prompt was not sent")
-        screen.wait_for("go on with another model (/model): it counts")
+        screen.wait_for("another model (/model): it counts only on")
         screen.keys("C-u")
         screen.submit("/model haiku")
         screen.wait_for("Switch model?")

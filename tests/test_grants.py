@@ -72,6 +72,7 @@ def test_who_is_refused_and_why(
     why: str,
 ) -> None:
     monkeypatch.setattr(ancestry, "clients_above", lambda pid=0: [1] * above)
+    monkeypatch.setattr(ancestry, "is_from_client", lambda: True)
     told = {
         "": "",
         "within": "it was asked for from within Claude Code, where an agent could do so",

@@ -160,6 +160,7 @@ def test_a_grant_in_percent_lifts_the_stop(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("budget.ancestry.clients_above", lambda pid=0: [1])
+    monkeypatch.setattr("budget.ancestry.is_from_client", lambda: True)
     machine.sensor(five_hour=(85, RESETS_MS))
     assert machine.prompt(text="/budget:allow 10 plan 1h").startswith("Granted 10 % on the budget")
     assert machine.prompt() == ""
