@@ -25,6 +25,8 @@ class Setting(NamedTuple):
     ledger: Ledger
     env: paths.Env
     now_ms: int
+    remade: bool = False
+    """Whether the ledger was there before, is gone, and was made anew now."""
 
 
 def _session_start(setting: Setting, decision: Decision) -> Answer:
@@ -275,7 +277,7 @@ def add_notices(
         if budgets and grant.session_id in ("", event.session_id):
             line = messages.grant_line(grant, budgets[0], setting.now_ms)
             notices[f"grant|{grant.at_ms}|{grant.budget}"] = line
-    if setting.ledger.is_new and pipeline.had_ledger(setting.env, event.project, event.session_id):
+    if setting.remade:
         notices["remade"] = messages.REMADE
         _record(setting, events.REMADE, {})
     notices |= {f"unreadable|{text}": text for text in reading.unreadable}

@@ -103,12 +103,14 @@ def burning(ledger: Ledger, policy: Policy, decision: Decision, now_ms: int) -> 
             if in_ms is not None and in_time and (first_in is None or in_ms < first_in):
                 first, first_in = verdict, in_ms
     tz = zone(policy.timezone)
-    ends = []
+    spent, ends = [], []
     for per in ("day", "month"):
         at = window(per, now_ms, "", tz)
-        spent = ledger.spend(at).counted_picousd
-        ends.append(burn.at_this_pace(spent, at.start_ms, now_ms, at.end_ms or now_ms))
-    return Burn(rate, over_ms, first, first_in, ends[0], ends[1])
+        spent.append(ledger.spend(at).counted_picousd)
+        ends.append(burn.at_this_pace(spent[-1], at.start_ms, now_ms, at.end_ms or now_ms))
+    # At the start of a month the pace of today tells more than the month's.
+    month_end = max(ends[1], spent[1] - spent[0] + ends[0])
+    return Burn(rate, over_ms, first, first_in, ends[0], month_end)
 
 
 def focus(policy: Policy, project: paths.Project) -> str:

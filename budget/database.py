@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from budget.errors import LedgerError
+from budget.errors import DamagedLedgerError, LedgerError
 
 SCHEMA_VERSION = 1
 
@@ -246,7 +246,10 @@ def _explained(path: str, error: Exception) -> LedgerError:
     elif "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
         advice = "Make the folder writable for you, or set BUDGET_HOME to one that is."
     elif "malformed" in text or "not a database" in text:
-        advice = "It is damaged: move it away; the next step books the transcripts anew."
+        return DamagedLedgerError(
+            f"The ledger {path} cannot be used: {text}. It is damaged: move it away; the next step"
+            " books the transcripts anew."
+        )
     elif "full" in text or getattr(error, "errno", 0) == 28:
         advice = "Free some space on its disk."
     else:

@@ -15,6 +15,10 @@ class LedgerError(BudgetError):
     """A ledger that cannot be opened, read or written. Never means "nothing was spent"."""
 
 
+class DamagedLedgerError(LedgerError):
+    """A ledger's file that is none, or is broken: what is in it cannot be read."""
+
+
 class InputError(BudgetError):
     """Hook input or a transcript that is not what the client sends."""
 

@@ -69,7 +69,7 @@ def event_of(payload: Any, env: paths.Env, context: dict[str, Any]) -> Event:
         raise InputError(f"The {name} event names no folder (CLAUDE_PROJECT_DIR or cwd).")
     tool_input = payload.get("tool_input")
     started = tool_input.get("subagent_type") if isinstance(tool_input, dict) else None
-    project = paths.find_project(folder)
+    project = paths.session_project(env, session_id, folder)
     return Event(
         name=name,
         session_id=session_id,
@@ -100,7 +100,7 @@ def patience_s(event: Event) -> float:
     """How long to wait for others that write to the ledger: longer where money is at stake."""
     if _is_last(event):
         return 0.5
-    return 5.0 if event.name in STOPPING else 2.0
+    return 3.0 if event.name in STOPPING else 2.0
 
 
 def _is_last(event: Event) -> bool:
@@ -119,7 +119,7 @@ def moment_of(event: Event, env: paths.Env, now_ms: int) -> pipeline.Moment:
         ended=event.name in ("Stop", "SubagentStop"),
         prompt_id=event.prompt_id,
         now_ms=now_ms,
-        read_for_s=0.5 if _is_last(event) else 5.0,
+        read_for_s=0.5 if _is_last(event) else 3.0,
         user=event.person,
         next_is=_next(event),
         agent=event.agent_type or ("" if event.agent_id else "main"),

@@ -6,7 +6,7 @@ from budget import events, paths, pipeline
 from budget.evaluate import Who, concerns, spent
 from budget.ledger import Ledger
 from budget.messages import usd6
-from budget.model import PERCENT_UNITS, Budget, Policy, Source, Spend, Step, Window
+from budget.model import PERCENT_UNITS, PICO, Budget, Policy, Source, Spend, Step, Window
 from budget.people import people_ledger
 from budget.status import iso
 from budget.verdicts import budget_window, counts_people
@@ -44,7 +44,10 @@ class Explained(NamedTuple):
     def needed(self) -> int:
         """How much more would have let it through."""
         beyond = self.spent + self.reserved + self.expected - self.limit
-        return max(0, beyond, int(self.spent >= self.limit))
+        if self.expected:
+            return max(0, beyond)
+        # Used up at its limit: more than what is spent already.
+        return max(0, beyond) + (PICO // 100 if self.budget.unit == "usd" else 1)
 
 
 def last_stop(ledger: Ledger, env: paths.Env, until_ms: int = _FAR_MS) -> list[Explained]:

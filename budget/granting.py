@@ -95,6 +95,10 @@ def grant(
     now_ms: int,
 ) -> tuple[grants.Grant, Verdict]:
     """The grant that a request asks for, and the budget as it stood. Raises `GrantRefusedError`."""
+    if not _AMOUNT.fullmatch(request.amount) or not float(request.amount.lstrip("$")):
+        raise GrantRefusedError(
+            f"Nothing was granted: {request.amount!r} is no amount above 0. {HOW}"
+        )
     verdict = _chosen(request.budget, decision)
     budget = verdict.budget
     amount = _amount(request.amount, budget, policy)

@@ -15,7 +15,7 @@ from typing import Any
 
 from budget import paths, pipeline
 from budget.answers import ANSWERS, Answer, Setting, add_notices
-from budget.errors import BudgetError, InputError
+from budget.errors import BudgetError, DamagedLedgerError, InputError
 from budget.event import STOPPING, Event, event_of, moment_of, patience_s
 from budget.failure import failed, logged
 
@@ -62,23 +62,40 @@ def _witness(answer: Answer, env: paths.Env, context: Mapping[str, Any]) -> None
 def respond(
     payload: Any, env: paths.Env, now_ms: int, context: dict[str, Any] | None = None
 ) -> Answer:
-    """The answer to one event.
+    """The answer to one event; a ledger that is damaged is made anew, once.
 
     `context` receives what is known when something fails. Raises `BudgetError` for a failure that
     is expected.
     """
     context = {} if context is None else context
+    try:
+        return _respond(payload, env, now_ms, context)
+    except DamagedLedgerError:
+        pipeline.set_aside(env, context["event"].project)
+        context["remade"] = True
+        return _respond(payload, env, now_ms, context)
+
+
+def _respond(payload: Any, env: paths.Env, now_ms: int, context: dict[str, Any]) -> Answer:
     event = event_of(payload, env, context)
     context["event"] = event
+    lost = context.get("remade") or pipeline.lost_ledger(env, event.project, event.session_id)
     begins = event.name == "SessionStart" and event.source != "compact" and _is_genuine(context)
-    policy = pipeline.policy_of(env, event.project, event.person, event.session_id, begins)
+    policy = pipeline.policy_of(
+        *(env, event.project, event.person, event.session_id, begins),
+        nested=begins and _is_nested(context),
+    )
+    event = event._replace(person=policy.person)
+    context["event"] = event
     context["policy"] = policy
     ledger = pipeline.open_ledger(env, event.project, wait_s=patience_s(event))
     context["ledger"] = ledger
-    setting = Setting(event, policy, ledger, env, now_ms)
+    setting = Setting(event, policy, ledger, env, now_ms, bool(lost) and ledger.is_new)
     moment = moment_of(event, env, now_ms)
     try:
         decision, reading = pipeline.step(moment, ledger, policy, env)
+    except DamagedLedgerError:
+        raise
     except BudgetError:
         # What cannot be booked now does not lift a budget that is known to be used up.
         decision = pipeline.judge_now(moment, ledger, policy, env)
@@ -88,6 +105,13 @@ def respond(
     answer = ANSWERS[event.name](setting, decision)
     add_notices(answer, setting, reading, decision)
     return answer
+
+
+def _is_nested(context: Mapping[str, Any]) -> bool:
+    """Whether a session was started from within another one, by its agent's commands."""
+    from budget import ancestry  # only at the start of a session
+
+    return bool(context.get("stdin")) and len(ancestry.clients_above()) > 1
 
 
 def _is_genuine(context: Mapping[str, Any]) -> bool:

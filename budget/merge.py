@@ -43,8 +43,13 @@ def merged(settings: list[tuple[Layer, dict[str, Any]]], person: str) -> Compile
         return next((each[key] for _, each in settings if key in each), default)
 
     advice: dict[str, Any] = {}
-    for _, each in settings:
-        advice = {**each["advice"], **advice}
+    for layer, each in settings:
+        # What comes with a clone may say what to keep, and not order what costs money.
+        own = layer.trusted and layer.name != "repo"
+        said = (
+            each["advice"] if own else {k: v for k, v in each["advice"].items() if k != "compact"}
+        )
+        advice = {**said, **advice}
     grants = [
         (each["rules"]["max_grant_usd"], f"{layer.shown}, rules.max_grant_usd")
         for layer, each in settings
@@ -263,6 +268,9 @@ def held_to(began_with: Compiled, now: Compiled) -> Compiled:
         "max_grant_source": max_grant_source,
         # An agent that edits a config runs nothing by it in its session.
         "notify": began_with["notify"],
+        # Nor by becoming another person, or by another price table.
+        "person": began_with.get("person", ""),
+        "price_print": began_with.get("price_print", ""),
         "held": [
             *_held_budgets(budgets, now["budgets"]),
             *(["prices"] if prices != now["prices"] else []),

@@ -334,6 +334,8 @@ def session_line(verdicts: tuple[Verdict, ...], policy: Policy, now_ms: int) -> 
     parts = []
     for verdict in verdicts:
         part = f"{verdict.budget.name} {_amount_words(verdict.left, verdict.budget)} left"
+        if not verdict.known:
+            part = f"{verdict.budget.name} not known yet"
         if verdict.window.resets_at_ms is not None:
             part += f" (resets {resets(verdict, policy, now_ms).partition(' (')[0]})"
         parts.append(part)

@@ -270,6 +270,10 @@ class Policy(NamedTuple):
     """Where that rule stands, for people."""
     notify: tuple[str, ...] = ()
     """The person's command for warnings and stops; empty: none."""
+    person: str = ""
+    """Whose work it is; in a session, whose it was when it began."""
+    price_print: str = ""
+    """Tells which downloaded price table holds; in a session, the one that held at its start."""
     held: tuple[str, ...] = ()
     """What the configs loosened since the session began: it waits for the next session."""
 

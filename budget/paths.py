@@ -5,6 +5,7 @@ import re
 import sys
 from binascii import crc32
 from collections.abc import Mapping
+from json import dumps, loads
 from typing import NamedTuple
 
 from budget.errors import InputError
@@ -211,6 +212,36 @@ def all_ledgers(env: Env) -> list[str]:
     return [path for path in files if os.path.exists(path)]
 
 
+def session_project(env: Env, session_id: str, folder: str) -> Project:
+    """The project a session belongs to: the one it was first seen in.
+
+    A `.git` that is made or moved while it runs does not make its books another project's.
+    """
+    file = os.path.join(client_totals_folder(env, session_id), "project")
+    try:
+        told = loads(read_some(file, 65_536))
+        project = Project(str(told[0]), str(told[1]), str(told[2]))
+        if project.key == _key(project.root):
+            return project
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        pass
+    project = find_project(folder)
+    temporary = f"{file}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8") as opened:
+            opened.write(dumps(project))
+        os.replace(temporary, file)
+    except (OSError, ValueError):
+        pass
+    return project
+
+
+def _key(root: str) -> str:
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", root).strip("-")[-60:]
+    return f"{slug}-{crc32(os.fsencode(root)):08x}"
+
+
 def find_project(folder: str) -> Project:
     """The project a folder belongs to, found without running git."""
     here = os.path.realpath(folder)
@@ -228,8 +259,7 @@ def find_project(folder: str) -> Project:
         if parent == at:
             break
         at = parent
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", root).strip("-")[-60:]
-    return Project(f"{slug}-{crc32(os.fsencode(root)):08x}", root, worktree)
+    return Project(_key(root), root, worktree)
 
 
 def _main_worktree(dot_git: str) -> str | None:

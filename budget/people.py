@@ -17,6 +17,7 @@ from budget.reservations import replaced_by
 
 _SOME = 2_000
 """Entries that are taken over in one transaction."""
+_NEWS_S = 1.0
 _SETTLED_NS = 50_000_000
 """A file that changed less than this before it was looked at may change again unseen: the clock
 of a file system ticks every few milliseconds."""
@@ -24,17 +25,22 @@ of a file system ticks every few milliseconds."""
 
 @contextmanager
 def people_ledger(
-    env: paths.Env, own: Ledger | None, for_s: float, wait_s: float = 5.0
+    env: paths.Env, own: Ledger | None, for_s: float, wait_s: float = 2.0
 ) -> Iterator[tuple[Ledger, tuple[str, ...]]]:
     """The ledger of people, brought up to date, and what could not be taken into it.
 
     `own` is the project's ledger where it is open already. Raises `LedgerError`.
     """
-    ledger = Ledger(paths.people_ledger_file(env), wait_s)
+    ledger = Ledger(paths.people_ledger_file(env), min(wait_s, max(0.2, for_s)))
     try:
         yield ledger, bring_up(ledger, env, own, for_s)
     finally:
         ledger.close()
+
+
+def take_over(people: Ledger, own: Ledger) -> None:
+    """The news of one ledger, inside a transaction of both."""
+    _take_over(people, own, "", time.monotonic() + _NEWS_S)
 
 
 def bring_up(people: Ledger, env: paths.Env, own: Ledger | None, for_s: float) -> tuple[str, ...]:

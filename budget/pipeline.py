@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,12 +15,21 @@ from budget.errors import InputError, LedgerError
 from budget.evaluate import NOT_KNOWN, Decision, Who
 from budget.ledger import Ledger
 from budget.merge import Layer
-from budget.model import Budget, Policy, Window
+from budget.model import Budget, Policy, Spend, Window
 from budget.outlook import first_step, next_step
 from budget.policy import load_policy
-from budget.pricing import Table, corrected, newest_table
+from budget.pricing import Table, corrected, newest_table, price_print
 from budget.reservations import STARTING, drop_session, replaced_by
-from budget.transcript import Batch, Cursor, Place, changed, model_was_switched, places, read
+from budget.transcript import (
+    Batch,
+    Cursor,
+    Place,
+    began_in,
+    changed,
+    model_was_switched,
+    places,
+    read,
+)
 from budget.verdicts import Actor, budget_window, decide, judge
 
 # How long a hook waits for the lines of the step it was called for (see `_await_step`).
@@ -98,12 +108,16 @@ def policy_of(
     person: str | None = None,
     session_id: str = "",
     begins: bool = False,
+    nested: bool = False,
 ) -> Policy:
     """What holds in a project; with a session id, in that session, which `begins` or goes on."""
     person = paths.person(env, project) if person is None else person
     files = paths.session_policy_files(env, project, session_id) if session_id else ()
     compiled = paths.policy_file(env, project)
-    return load_policy(layers(env, project), compiled, person, files, begins)
+    table = price_print(paths.price_file(env))
+    return load_policy(
+        layers(env, project), compiled, person, files, begins, price_print=table, nested=nested
+    )
 
 
 def policy_seen(env: paths.Env, project: paths.Project, session_id: str = "") -> Policy:
@@ -111,7 +125,11 @@ def policy_seen(env: paths.Env, project: paths.Project, session_id: str = "") ->
     files = paths.session_policy_files(env, project, session_id) if session_id else ()
     known = any(map(os.path.exists, files))
     compiled, person = paths.policy_file(env, project), paths.person(env, project)
-    return load_policy(layers(env, project), compiled, person, files if known else (), looks=True)
+    return load_policy(
+        *(layers(env, project), compiled, person, files if known else ()),
+        looks=True,
+        price_print=price_print(paths.price_file(env)),
+    )
 
 
 def step(
@@ -158,13 +176,13 @@ def _actor(moment: Moment, ledger: Ledger, table: Table, reading: Reading) -> Ac
     if moment.next_is == "prompt" and model_was_switched(moment.transcript):
         # Which model comes next is not known before its first step.
         who = who._replace(model=NOT_KNOWN)
-        upcoming = upcoming._replace(who=who)
+        upcoming = upcoming._replace(who=who, spend=Spend(1))
     return Actor(agent_id, reading.late, who, upcoming, agent_id)
 
 
 def price_table(policy: Policy, env: paths.Env) -> Table:
     """The prices that hold in a project."""
-    return corrected(newest_table(paths.price_file(env)), policy.prices)
+    return corrected(newest_table(paths.price_file(env), policy.price_print), policy.prices)
 
 
 def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env, table: Table) -> Reading:
@@ -257,15 +275,28 @@ class _Booking:
 
     def _other_transcripts(self, since_ms: int) -> list[str]:
         """The newest first: what was just spent matters most."""
-        folder, own = os.path.split(self._moment.transcript)
+        folder = os.path.dirname(self._moment.transcript)
         found = []
-        with suppress(OSError), os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.endswith(".jsonl") and entry.name != own and entry.is_file():
-                    changed_ms = entry.stat().st_mtime_ns // 10**6
-                    if changed_ms >= since_ms:
-                        found.append((changed_ms, entry.path))
-        return [path for _, path in sorted(found, reverse=True)]
+        # Sessions that began in a folder below lie in folders of their own.
+        folders: list[str] = []
+        with suppress(OSError), os.scandir(os.path.dirname(folder)) as beside:
+            root = re.sub(r"[^A-Za-z0-9]", "-", self._ledger.root())
+            folders = [each.path for each in beside if each.name.startswith(root)]
+        for place in {folder, *folders}:
+            with suppress(OSError), os.scandir(place) as entries:
+                found += [
+                    (entry.stat().st_mtime_ns // 10**6, entry.path)
+                    for entry in entries
+                    if entry.name.endswith(".jsonl")
+                    and entry.path != self._moment.transcript
+                    and entry.is_file()
+                ]
+        root = self._ledger.root()
+        return [
+            path
+            for changed_ms, path in sorted(found, reverse=True)
+            if changed_ms >= since_ms and (os.path.dirname(path) == folder or began_in(path, root))
+        ]
 
     def flush_into_open_transaction(self) -> None:
         for place, batch in self._pending:
@@ -340,11 +371,22 @@ def existing_ledger(
         ledger.close()
 
 
-def had_ledger(env: paths.Env, project: paths.Project, session_id: str) -> bool:
-    """Whether a project whose ledger is new had one before: it was deleted.
+def set_aside(env: paths.Env, project: paths.Project) -> None:
+    """Moves a damaged ledger out of the way, so that it is made anew from the transcripts."""
+    path = paths.ledger_file(env, project)
+    aside = f"{path}.damaged-{int(time.time())}"
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            os.replace(path + suffix, aside + suffix)
+
+
+def lost_ledger(env: paths.Env, project: paths.Project, session_id: str) -> bool:
+    """Whether a project without a ledger had one before: it was deleted.
 
     The files of its sessions lie beside it, and a copy elsewhere (see `policy.py`).
     """
+    if os.path.exists(paths.ledger_file(env, project)):
+        return False
     own, copy = paths.session_policy_files(env, project, session_id)
     files = [copy]
     with suppress(OSError), os.scandir(os.path.dirname(own)) as entries:

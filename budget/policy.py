@@ -8,6 +8,7 @@ A session is held to what it began with: what loosens a rule waits for the next 
 """
 
 import os
+from _thread import get_ident
 from binascii import crc32
 from json import dumps, loads
 from typing import Any, NamedTuple
@@ -30,23 +31,27 @@ def load_policy(
     session_files: tuple[str, ...] = (),
     begins: bool = False,
     looks: bool = False,
+    price_print: str = "",
+    nested: bool = False,
 ) -> Policy:
     """The policy in force: compiled before, or compiled now because a config changed.
 
     With `session_files`, copies of one, the policy that holds in that session, which `begins` now
-    or goes on. Who only `looks` leaves them as they are.
+    or goes on. Who only `looks` leaves them as they are. A `nested` session, one that was started
+    from within another, begins with what holds there. `price_print` tells one downloaded price
+    table from another.
     """
     prints = [_fingerprint(layer) for layer in layers]
     known = _load_compiled(compiled_file)
-    stamp = [__version__, person, [list(layer) for layer in layers], prints]
+    stamp = [__version__, person, price_print, [list(layer) for layer in layers], prints]
     if known is None or known.stamp != stamp:
-        compiled = _compile(layers, known.valid if known else {}, person)
+        compiled = _compile(layers, known.valid if known else {}, person, price_print)
         raw = {"stamp": stamp, **compiled}
         _store(compiled_file, dumps(raw))
         known = _Compiled(stamp, compiled["valid"], compiled["policy"], compiled["id"])
     if not session_files:
         return _policy(known.policy)
-    return _policy(_in_session(known, session_files, begins, looks))
+    return _policy(_in_session(known, session_files, begins, looks, nested))
 
 
 def _fingerprint(layer: Layer) -> list[Any] | None:
@@ -64,7 +69,14 @@ def _is_local(layer: Layer) -> bool:
 
 
 def _index(layer: Layer) -> str:
-    return os.path.join(os.path.dirname(os.path.dirname(layer.file)), ".git", "index")
+    """Git's index of the worktree that a local file is in."""
+    dot_git = os.path.join(os.path.dirname(os.path.dirname(layer.file)), ".git")
+    try:  # of a linked worktree or a submodule it is a file that names the folder
+        pointer = read_some(dot_git, 4096).decode().strip().removeprefix("gitdir:").strip()
+        dot_git = os.path.join(os.path.dirname(dot_git), pointer)
+    except (OSError, ValueError):
+        pass
+    return os.path.join(dot_git, "index")
 
 
 class _Compiled(NamedTuple):
@@ -89,7 +101,9 @@ def _load_compiled(path: str) -> _Compiled | None:
         return None
 
 
-def _compile(layers: list[Layer], last_valid: dict[str, Any], person: str) -> dict[str, Any]:
+def _compile(
+    layers: list[Layer], last_valid: dict[str, Any], person: str, price_print: str
+) -> dict[str, Any]:
     from budget.rules import read_config  # only when a file changed
 
     valid: dict[str, Any] = {}
@@ -110,6 +124,7 @@ def _compile(layers: list[Layer], last_valid: dict[str, Any], person: str) -> di
     # As JSON has it: what was compiled now is what the next hook loads.
     policy = loads(dumps(merged(settings, person)))
     policy["problems"] = [*problems, *policy["problems"]]
+    policy |= {"person": person, "price_print": price_print}
     return {"id": f"{crc32(dumps(policy).encode()):08x}", "valid": valid, "policy": policy}
 
 
@@ -117,11 +132,7 @@ def _checked_local(layer: Layer, problems: list[str]) -> Layer:
     """A local file that git keeps came with a clone: it has a repository's authority."""
     if not _is_local(layer):
         return layer
-    try:
-        committed = b".claude/budget.local.toml\0" in read_some(_index(layer), _LARGEST)
-    except OSError:
-        committed = False
-    if not committed:
+    if not _may_be_committed(layer):
         return layer
     problems.append(
         f"{layer.file} is kept in git, so it is not one person's: it can tighten and not loosen."
@@ -130,18 +141,36 @@ def _checked_local(layer: Layer, problems: list[str]) -> Layer:
     return layer._replace(name="repo", demoted=True)
 
 
+def _may_be_committed(layer: Layer) -> bool:
+    """Whether git keeps a file, or a link on the way to it could lead to one that it keeps."""
+    links = os.path.islink(layer.file) or os.path.islink(os.path.dirname(layer.file))
+    if links and os.path.isfile(layer.file):
+        return True
+    try:
+        index = read_some(_index(layer), _LARGEST).lower()
+    except OSError:
+        return False
+    # The fourth format leaves out what a name has in common with the one before it.
+    short = index[4:8] == b"\0\0\0\x04"
+    return (b"budget.local.toml\0" if short else b".claude/budget.local.toml\0") in index
+
+
 def _policy(compiled: Compiled) -> Policy:
     lists = {key: tuple(compiled[key]) for key in ("prices", "problems", "held", "notify")}
     budgets = tuple(policy_budget(row) for row in compiled["budgets"])
     return Policy(**{**compiled, **lists, "budgets": budgets})
 
 
-def _in_session(known: _Compiled, files: tuple[str, ...], begins: bool, looks: bool) -> Compiled:
+def _in_session(
+    known: _Compiled, files: tuple[str, ...], begins: bool, looks: bool, nested: bool
+) -> Compiled:
     """What holds in a session; its files remember it, under the id of what the configs said.
 
     The first line says whether that is what they say now: then a step parses no more of it.
     """
     began_with: Compiled | None = None
+    if nested and begins:
+        began_with = _newest(os.path.dirname(files[0]))
     for path in () if begins else files:
         try:
             told, _, rest = read_some(path, _LARGEST).partition(b"\n")
@@ -161,9 +190,21 @@ def _in_session(known: _Compiled, files: tuple[str, ...], begins: bool, looks: b
     return policy
 
 
+def _newest(folder: str) -> Compiled | None:
+    """What holds in the session of a project that began last."""
+    try:
+        with os.scandir(folder) as entries:
+            paths = sorted((each.stat().st_mtime_ns, each.path) for each in entries)
+        compiled: Compiled = loads(read_some(paths[-1][1], _LARGEST).partition(b"\n")[2])
+        _policy(compiled)
+        return compiled
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
 def _store(path: str, text: str) -> None:
     """Replaces the file at once. Where it cannot be written, the next hook compiles again."""
-    temporary = f"{path}.{os.getpid()}"
+    temporary = f"{path}.{os.getpid()}-{get_ident()}"
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(temporary, "w", encoding="utf-8") as file:

@@ -8,6 +8,7 @@ priced as a whole at the `long` rates; `speed: fast` and `inference_geo: us` mul
 
 import os
 import re
+from binascii import crc32
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from json import loads
@@ -58,13 +59,24 @@ def load_table(path: str = TABLE) -> Table:
     return table
 
 
-def newest_table(downloaded: str) -> Table:
+def price_print(downloaded: str) -> str:
+    """Tells one downloaded table from another; empty when there is none."""
+    if not os.path.exists(downloaded):
+        return ""
+    try:
+        return f"{crc32(read_some(downloaded, _LARGEST)):08x}"
+    except OSError:
+        return ""
+
+
+def newest_table(downloaded: str, expected: str | None = None) -> Table:
     """The table that ships with this version, or a newer one that the person put in place.
 
-    A downloaded table that cannot be read is passed over: `budget doctor` says so.
+    A downloaded table that cannot be read is passed over: `budget doctor` says so. So is one whose
+    `price_print` is not the `expected` one: it came while a session ran, and waits for the next.
     """
     shipped = load_table()
-    if os.path.exists(downloaded):
+    if os.path.exists(downloaded) and expected in (None, price_print(downloaded)):
         try:
             table = load_table(downloaded)
         except PriceError:

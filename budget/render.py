@@ -23,7 +23,7 @@ def show_status(standing: Standing, console: Console) -> None:
     console.print(f"[bold]Budgets[/bold] of {escape(shown_path(root))}")
     if standing.verdicts:
         console.print(_budgets(standing))
-    elif standing.policy.problems:
+    elif any("Until this is mended" in each for each in standing.policy.problems):
         console.print("No budget holds: the config below has to be mended first.")
     else:
         console.print(

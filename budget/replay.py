@@ -106,7 +106,7 @@ class _Run:
                 return
             # A rolling window is free again: the next stop is another one.
             self._stops[f"{key}|{stopped.mark.at_ms}"] = self._stops.pop(key)
-        self._speak(at, key, each, total)
+        self._speak(at, key, each, total, 0 if level else amount)
 
     def _window(self, each: Spent) -> Window:
         budget = self._budget
@@ -125,11 +125,13 @@ class _Run:
         self._sums[key] = (at, total)
         return total
 
-    def _speak(self, at: Window, key: str, each: Spent, total: int) -> None:
+    def _speak(self, at: Window, key: str, each: Spent, total: int, amount: int) -> None:
         limit = self._budget.limit
         if total >= limit:
-            mark = Mark(each.at_ms, each.session_id, total, None)
-            self._stops[key] = Stop(mark, at, 0)
+            # `before` does not make the step that would pass the limit.
+            past = amount if self._budget.stop == "before" and total > limit else 0
+            mark = Mark(each.at_ms, each.session_id, total - past, None)
+            self._stops[key] = Stop(mark, at, past)
             self._noticed.add(each.session_id)
             return
         period = str(each.at_ms // self._length) if self._length else key

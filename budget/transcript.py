@@ -419,6 +419,19 @@ def _are_tokens(*counts: object) -> bool:
     return all(type(count) is int and 0 <= count <= MAX_TOKENS for count in counts)
 
 
+def began_in(path: str, root: str) -> bool:
+    """Whether a session began in a folder or below it, by the first lines of its transcript."""
+    try:
+        with open_regular(path) as file:
+            told = _CWD.search(file.read(_FIRST))
+        folder = str(json_loads(told[1])) if told else ""
+    except (OSError, InputError, ValueError):
+        return False
+    return folder == root or folder.startswith(root.rstrip(os.sep) + os.sep)
+
+
+_CWD = re.compile(rb'"cwd":("(?:[^"\\]|\\.)*")')
+_FIRST = 256 * 1024
 _LATEST = 256 * 1024
 """The last bytes of a transcript: what happened since the last step is in them."""
 

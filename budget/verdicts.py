@@ -18,7 +18,7 @@ from budget.model import (
     Window,
 )
 from budget.outlook import Upcoming
-from budget.people import bring_up, people_ledger
+from budget.people import people_ledger, take_over
 from budget.reservations import LAPSES_MS, Reservation, drop, held, hold
 from budget.windows import rolling_ms, window, zone
 
@@ -78,7 +78,7 @@ def decide(
     """
     with _people(policy, env, ledger, for_s) as (people, problems), _locked(ledger, people):
         if people:
-            bring_up(people, env, ledger, for_s)  # what others booked meanwhile
+            take_over(people, ledger)  # what others booked in this project meanwhile
         books = _Books(ledger, people, env, session_id, now_ms, person, actor)
         decision = Decision(tuple(map(books.verdict, policy.budgets)), problems, books.grants)
         step = actor.upcoming

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from budget import keys as budget_keys
+from budget.ledger import Ledger
+from budget.model import Window
 
 ROOT = Path(__file__).resolve().parent.parent
 HOOKS = json.loads((ROOT / "hooks" / "hooks.json").read_text())["hooks"]
@@ -685,7 +687,7 @@ def ledger_of_another_program(path: Path) -> str:
 
 @pytest.mark.parametrize(
     "spoil",
-    [ledger_of_garbage, ledger_is_a_folder, ledger_of_another_program],
+    [ledger_is_a_folder, ledger_of_another_program],
     ids=lambda f: f.__name__,
 )
 def test_a_ledger_that_cannot_be_used_is_named_once_and_never_zero(
@@ -700,6 +702,20 @@ def test_a_ledger_that_cannot_be_used_is_named_once_and_never_zero(
     assert machine.hook(machine.event()) == {}, "said once per session"
     again = machine.hook(machine.event("Stop", session_id="s2"))
     assert again == says(f"{OFF}The ledger {path} cannot be used: {why}")
+
+
+def test_a_damaged_ledger_is_set_aside_and_made_anew(machine: Machine) -> None:
+    machine.transcript("m1", "m2")
+    machine.hook(machine.event())
+    for rest in machine.folder.glob("ledger.db-*"):
+        rest.unlink()
+    ledger_of_garbage(machine.ledger)
+    text = machine.hook(machine.event())["systemMessage"]
+    assert text.startswith("budget: the ledger of this project was gone and was made anew")
+    assert len(list(machine.folder.glob("ledger.db.damaged-*"))) == 1, "nothing is thrown away"
+    ledger = Ledger(str(machine.ledger))
+    assert ledger.spend(Window(0, None)).steps == 2
+    ledger.close()
 
 
 def test_a_ledger_of_a_newer_budget_is_left_alone(machine: Machine) -> None:
@@ -922,7 +938,9 @@ def spoilt(machine: Machine) -> str:
     machine.hook(machine.event("SessionEnd", session_id="before"))
     for rest in machine.folder.glob("ledger.db-*"):
         rest.unlink()
-    return f"The ledger {machine.ledger} cannot be used: {ledger_of_garbage(machine.ledger)}"
+    return (
+        f"The ledger {machine.ledger} cannot be used: {ledger_of_another_program(machine.ledger)}"
+    )
 
 
 def test_a_failure_that_is_set_to_block_stops_every_time(machine: Machine, strict: bool) -> None:

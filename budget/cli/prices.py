@@ -96,9 +96,17 @@ def _update(path: str, env: dict[str, str]) -> None:
     import os
     import shutil
 
+    from budget import ancestry
     from budget.ledger import Ledger
     from budget.reconcile import settle_all
 
+    if ancestry.clients_above() or "CLAUDECODE" in env:
+        raise BudgetError(
+            "Prices are a person's to change: an agent could make its own steps cheap. Run this in"
+            " a terminal of your own."
+        )
+    if not os.path.isfile(path):
+        raise BudgetError(f"{path} is not there: name a price table to take over.")
     table = pricing.load_table(path)
     current = pricing.newest_table(paths.price_file(env))
     if table.version <= current.version:
