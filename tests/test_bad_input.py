@@ -705,12 +705,12 @@ def test_a_ledger_that_cannot_be_used_is_named_once_and_never_zero(
 
 
 def test_a_damaged_ledger_is_set_aside_and_made_anew(machine: Machine) -> None:
-    machine.transcript("m1", "m2")
-    machine.hook(machine.event())
+    event = machine.event("Stop", transcript_path=str(machine.transcript("m1", "m2")))
+    machine.hook(event)
     for rest in machine.folder.glob("ledger.db-*"):
         rest.unlink()
     ledger_of_garbage(machine.ledger)
-    text = machine.hook(machine.event())["systemMessage"]
+    text = machine.hook(event)["systemMessage"]
     assert text.startswith("budget: the ledger of this project was gone and was made anew")
     assert len(list(machine.folder.glob("ledger.db.damaged-*"))) == 1, "nothing is thrown away"
     ledger = Ledger(str(machine.ledger))
@@ -939,7 +939,7 @@ def spoilt(machine: Machine) -> str:
     for rest in machine.folder.glob("ledger.db-*"):
         rest.unlink()
     return (
-        f"The ledger {machine.ledger} cannot be used: {ledger_of_another_program(machine.ledger)}"
+        f"The ledger {machine.ledger} cannot be used: {ledger_is_a_folder(machine.ledger)}"
     )
 
 
