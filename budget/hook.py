@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from json import dumps, loads
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from budget import events, grants, messages, paths, pipeline
+from budget import grants, messages, paths, pipeline
 from budget.errors import BudgetError, InputError
 from budget.evaluate import Decision, Who, concerns
 from budget.ledger import Ledger
@@ -320,6 +320,8 @@ def _is_typed(setting: Setting) -> bool:
 
 def _record_stop(setting: Setting, decision: Decision) -> None:
     """Keeps why the work was stopped, for `budget explain`."""
+    from budget import events
+
     event = setting.event
     facts = {
         "event": event.name,
@@ -368,6 +370,8 @@ def _notify(setting: Setting, kind: str, verdicts: list[Verdict], text: str) -> 
 
 
 def _record(setting: Setting, kind: str, facts: dict[str, Any]) -> None:
+    from budget import events  # only where something happened
+
     event = setting.event
     with setting.ledger.transaction():
         happened = events.Event(setting.now_ms, kind, event.session_id, event.agent_id, facts)
@@ -503,6 +507,8 @@ def _add_notices(
             line = messages.grant_line(grant, budgets[0], setting.now_ms)
             notices[f"grant|{grant.at_ms}|{grant.budget}"] = line
     if setting.ledger.is_new and pipeline.had_ledger(setting.env, event.project):
+        from budget import events
+
         notices["remade"] = messages.REMADE
         _record(setting, events.REMADE, {})
     notices |= {f"unreadable|{text}": text for text in reading.unreadable}
@@ -526,6 +532,8 @@ def _add_notices(
         if _once(setting, f"notice|{event.session_id}|{key}"):
             _say(answer, f"budget: {text}")
             if key.startswith("held|"):
+                from budget import events
+
                 _record(setting, events.HELD, {"text": text})
 
 
