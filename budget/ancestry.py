@@ -14,12 +14,41 @@ from budget.files import read_some
 _DEEPEST = 64
 
 
-def clients_above(pid: int = 0) -> int:
-    """How many Claude Code clients are among the ancestors of this process.
+def clients_above(pid: int = 0) -> list[int]:
+    """The Claude Code clients among the ancestors of this process, the nearest first.
 
-    0 where the system does not tell (on Windows): there `CLAUDECODE` alone speaks.
+    None where the system does not tell (on Windows): there `CLAUDECODE` alone speaks.
     """
-    return sum(map(_is_client, _commands_above(pid or os.getppid())))
+    return [each for each, command in _above(pid or os.getppid()) if _is_client(command)]
+
+
+def is_from_client() -> bool:
+    """Whether the client that this process runs below wrote what is on stdin.
+
+    The client gives a hook one end of a pair of sockets (2.1.330, measured 2026-11-23), and the
+    system knows who made it. What an agent's command pipes into a hook comes from elsewhere.
+    """
+    clients = clients_above()
+    peer = _peer_of_stdin()
+    return not clients or peer is None or peer == clients[0]
+
+
+def _peer_of_stdin() -> int | None:
+    """The process that made the other end of stdin; 0: it is no socket; None: not to be told."""
+    import socket
+    import stat
+
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    try:
+        if not stat.S_ISSOCK(os.fstat(0).st_mode):
+            return 0
+        with socket.socket(fileno=os.dup(0)) as stdin:
+            told = stdin.getsockopt(socket.SOL_SOCKET, option, 12)
+        return int.from_bytes(told[:4], sys.byteorder)
+    except OSError:
+        return 0
 
 
 def _is_client(command: str) -> bool:
@@ -33,16 +62,17 @@ def _is_client(command: str) -> bool:
     )
 
 
-def _commands_above(pid: int) -> Iterator[str]:
-    """The command line of each ancestor, words separated by NUL, the nearest first."""
+def _above(pid: int) -> Iterator[tuple[int, str]]:
+    """Each ancestor and its command line, words separated by NUL, the nearest first."""
     for _ in range(_DEEPEST):
         if pid <= 1:
             return
         found = _linux(pid) if sys.platform.startswith("linux") else _by_ps(pid)
         if found is None:
             return
-        command, pid = found
-        yield command
+        command, parent = found
+        yield pid, command
+        pid = parent
 
 
 def _linux(pid: int) -> tuple[str, int] | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import tomli_w
 
-from budget import hook, paths, pipeline, rules, sessions, stream
+from budget import answers, hook, paths, pipeline, rules, sessions, stream
 from budget.allowance import Allowance, allowance, in_a_line
 from budget.errors import BudgetError, ConfigError
 from budget.evaluate import Decision
@@ -118,7 +118,7 @@ class Conversation:
 
     # -- meanwhile -----------------------------------------------------------------------------
 
-    def answer(self, payload: Mapping[str, Any]) -> hook.Answer:
+    def answer(self, payload: Mapping[str, Any]) -> answers.Answer:
         """The answer to an event: that of the hook program, by the same code."""
         event = dict(payload)
         session_id = str(event.get("session_id", ""))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from json import dumps
 from typing import NamedTuple
 
-from budget import advice, advice_words, counsel, events, paths, pipeline
+from budget import advice, advice_words, counsel, events, paths, pipeline, sensor
 from budget.evaluate import Decision
 from budget.ledger import Ledger
 from budget.model import Policy, Window
@@ -105,7 +105,8 @@ def _can_compact(session: Session) -> bool:
     """Whether the plugin's module can: in an interactive session, and it has reported on it."""
     if session.policy.compact != "auto" or session.env.get("CLAUDE_CODE_ENTRYPOINT") != "cli":
         return False
-    return os.path.isdir(paths.client_totals_folder(session.env, session.id))
+    folder = paths.client_totals_folder(session.env, session.id)
+    return bool(sensor.client_totals(folder, session.id))
 
 
 def _compactions(session: Session) -> int:

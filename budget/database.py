@@ -147,8 +147,10 @@ class Database:
     is_new = False
     """Whether this process made it."""
 
-    def __init__(self, path: str, wait_s: float = 5.0, root: str = "") -> None:
+    def __init__(self, path: str, wait_s: float = 5.0, root: str = "", make: bool = True) -> None:
+        """`make`: whether a file without a ledger becomes one; else it is an error."""
         self.path = path
+        self._make = make
         self._root = root
         self._wait_s = wait_s
         try:
@@ -167,6 +169,8 @@ class Database:
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA synchronous = NORMAL")
         version = self.row("PRAGMA user_version")[0]
+        if version == 0 and not self._make:
+            raise LedgerError(f"The ledger {self.path} is empty: nothing is booked in it yet.")
         if version == 0:
             self._use_write_ahead_log()
             with self.transaction():

@@ -1,6 +1,6 @@
 """Judges: what was spent against each limit, and what follows. Pure."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from budget.model import Budget, Spend, Verdict
 
@@ -22,6 +22,8 @@ class Decision(NamedTuple):
     verdicts: tuple[Verdict, ...]
     problems: tuple[str, ...] = ()
     """What could not be counted."""
+    grants: tuple[Any, ...] = ()
+    """Every grant that holds now (`grants.Grant`)."""
 
     @property
     def blocking(self) -> tuple[Verdict, ...]:

@@ -22,6 +22,8 @@ _LENGTH = re.compile(r"([1-9][0-9]{0,3})(m|h|d)")
 _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _LONGEST_MS = 366 * 86_400_000
 _PERIODS = {"hour": "hour", "today": "day", "day": "day", "week": "week", "month": "month"}
+# What the client gives to every command it runs (2.1.330, 2026-11-23).
+_OF_THE_CLIENT = ("CLAUDECODE", "CLAUDE_PID", "CLAUDE_CODE_CHILD_SESSION", "CLAUDE_CODE_SESSION_ID")
 _AMOUNT = re.compile(r"\$?([0-9]{1,9}(?:\.[0-9]{1,6})?)")
 HOW = "/budget:allow AMOUNT [BUDGET] [today | session | week | month | 2h] because REASON"
 
@@ -64,13 +66,15 @@ def refuse_agents(env: Mapping[str, str], in_hook: bool, has_terminal: bool) -> 
     """Raises `GrantRefusedError` unless a person asks."""
     above = ancestry.clients_above()
     if in_hook:
-        if env.get("CLAUDE_CODE_ENTRYPOINT", "cli") != "cli":
+        if env.get("CLAUDE_CODE_ENTRYPOINT") != "cli":
             why = "this session has no screen, so no person typed it"
-        elif above > 1:
+        elif len(above) > 1:
             why = "this session was started from within another one"
+        elif not ancestry.is_from_client():
+            why = "it did not come from the client, so no person typed it"
         else:
             return
-    elif env.get("CLAUDECODE") or above:
+    elif above or any(name in env for name in _OF_THE_CLIENT):
         why = "it was asked for from within Claude Code, where an agent could do so"
     elif not has_terminal:
         why = "there is no terminal, so no person is there to answer for it"

@@ -32,6 +32,8 @@ class Layer(NamedTuple):
     """The file as people are told of it."""
     trusted: bool = True
     """False for a policy that comes with a clone: like a repo config it makes nothing cheaper."""
+    demoted: bool = False
+    """A local file that turned out to be a repository's."""
 
 
 def merged(settings: list[tuple[Layer, dict[str, Any]]], person: str) -> Compiled:
@@ -69,7 +71,9 @@ def merged(settings: list[tuple[Layer, dict[str, Any]]], person: str) -> Compile
             (),
         ),
         "prices": [
-            _price_layer(layer, each["prices"])
+            _price_layer(
+                layer, each["prices"], layer.trusted and not _below_policy(layer, settings)
+            )
             for layer, each in reversed(settings)
             if each["prices"] != {"models": {}}
         ],
@@ -154,11 +158,15 @@ def _strictest(rows: list[Row]) -> list[Row]:
             found[key] = row
             continue
         lower = row if row["limit"] < known["limit"] else known
-        marks = {mark for each in (row, known) for mark in each["warn_at"] or ()}
+        # The higher one's marks stay, said or by default; a lower one adds what it says.
+        marks = {*_marks(known), *(row["warn_at"] or ())}
         message = lower["message"] or known["message"] or row["message"]
-        given = row["warn_at"] is not None or known["warn_at"] is not None
-        found[key] = {**lower, "warn_at": sorted(marks) if given else None, "message": message}
+        found[key] = {**lower, "warn_at": sorted(marks), "message": message}
     return list(found.values())
+
+
+def _marks(row: Row) -> list[float]:
+    return _DEFAULT_WARN_AT if row["warn_at"] is None else list(row["warn_at"])
 
 
 def _on_error(settings: list[tuple[Layer, dict[str, Any]]]) -> str:
@@ -169,13 +177,27 @@ def _on_error(settings: list[tuple[Layer, dict[str, Any]]]) -> str:
     return "block" if any(what == "block" for _, what in said) else "allow"
 
 
-def _price_layer(layer: Layer, prices: dict[str, Any]) -> dict[str, Any]:
+def _below_policy(layer: Layer, settings: list[tuple[Layer, dict[str, Any]]]) -> bool:
+    """Whether a policy above sets a budget in dollars: cheaper prices below would loosen it."""
+    return any(
+        RANKS[above.name] < min(RANKS[layer.name], RANKS["user"])
+        and any("usd" in table for table in _all_tables(each))
+        for above, each in settings
+    )
+
+
+def _all_tables(each: dict[str, Any]) -> list[dict[str, Any]]:
+    groups = each.get("groups", {}).values()
+    return [*each["budgets"].values(), *(t for group in groups for t in group["budgets"].values())]
+
+
+def _price_layer(layer: Layer, prices: dict[str, Any], may_lower: bool) -> dict[str, Any]:
     return {
         "models": prices["models"],
         "multiplier": prices.get("multiplier", ""),
         "unknown": prices.get("unknown", ""),
         # A cloned repository must not make a model look cheap.
-        "may_lower": layer.trusted and layer.name != "repo",
+        "may_lower": may_lower and layer.name != "repo",
     }
 
 
@@ -208,7 +230,8 @@ def held_to(began_with: Compiled, now: Compiled) -> Compiled:
     What tightens holds at once; what loosens waits for the next session: an agent that edits a
     config gains nothing by it.
     """
-    budgets = _strictest([*now["budgets"], *began_with["budgets"]])
+    began = [{**row, "warn_at": _marks(row)} for row in began_with["budgets"]]
+    budgets = _strictest([*now["budgets"], *began])
     caps = [
         (each["max_grant"], each["max_grant_source"])
         for each in (now, began_with)
@@ -221,6 +244,16 @@ def held_to(began_with: Compiled, now: Compiled) -> Compiled:
         dearer = {**each, "may_lower": False}
         if each not in prices and dearer not in prices:
             prices.append(dearer)
+    # A discount that is gone is gone at once.
+    factor = max((each["multiplier"] for each in now["prices"] if each["multiplier"]), default="1")
+    if prices and prices != now["prices"]:
+        last: dict[str, Any] = {
+            "models": {},
+            "multiplier": factor,
+            "unknown": "",
+            "may_lower": False,
+        }
+        prices += [] if last in prices else [last]
     return {
         **now,
         "budgets": budgets,
@@ -251,7 +284,6 @@ def _held_budgets(rows: list[Row], now: list[Row]) -> list[str]:
 
 def policy_budget(row: Row) -> Budget:
     """A compiled row as the value that everything else uses."""
-    marks = _DEFAULT_WARN_AT if row["warn_at"] is None else row["warn_at"]
     filters = {kind: tuple(row[kind]) for kind in _FILTERS}
-    values: dict[str, Any] = {**row, **filters, "warn_at": tuple(marks)}
+    values: dict[str, Any] = {**row, **filters, "warn_at": tuple(_marks(row))}
     return Budget(**{**values, "source": Source(*row["source"])})

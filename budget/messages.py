@@ -214,9 +214,10 @@ def _way_out(verdict: Verdict, policy: Policy) -> str:
         return "/clear starts a new session with a whole budget."
     if budget.filtered:
         other = "another model (/model)" if budget.models else "other work"
-        return f"Wait for the reset, or go on with {other}: it counts {over(budget).strip()} only."
+        wait = "Go on" if budget.per == "total" else "Wait for the reset, or go on"
+        return f"{wait} with {other}: it counts only {over(budget).partition(', ')[2]}."
     if budget.per == "total":
-        return "It never resets."
+        return "It stays used up, until a person lets it be passed."
     return "Wait for the reset. /clear does not help: it is not a session budget."
 
 
@@ -369,6 +370,11 @@ REMADE = (
 
 def held(key: str) -> str:
     """A config was loosened while a session runs. For the person."""
+    if key == "prices":
+        return (
+            "[prices] was changed while this session runs: what makes steps dearer holds at once,"
+            " the rest from the next session on."
+        )
     return (
         f"{key} was loosened while this session runs: what held when it began holds in it, the"
         " change from the next session on."

@@ -14,7 +14,7 @@ from budget.steps import clean
 Env = Mapping[str, str]
 
 MANY_USERS = "BUDGET_MANY_USERS"
-"""Set where a program works for many users in one folder: a transcript does not tell whose it is."""
+"""Set where a program works for many users in one folder: no transcript tells whose it is."""
 
 
 class Project(NamedTuple):
@@ -116,14 +116,23 @@ def policy_file(env: Env, project: Project) -> str:
     """
     added = added_config(env)
     of_program = (added, env.get("BUDGET_USER", "")) if added else ()
-    checksum = crc32(os.fsencode("\0".join((project.worktree, *of_program))))
-    return os.path.join(project_folder(env, project), f"policy-{checksum:08x}.json")
+    return os.path.join(
+        project_folder(env, project), f"policy-{_checksum(project, *of_program)}.json"
+    )
 
 
-def session_policy_file(env: Env, project: Project, session_id: str) -> str:
-    """What holds in one session (see `policy.py`). Not beside the ledger's file by chance: who
-    deletes the one still has the other."""
-    return os.path.join(project_folder(env, project), "sessions", f"{safe_name(session_id)}.policy")
+def _checksum(project: Project, *more: str) -> str:
+    return f"{crc32(os.fsencode(chr(0).join((project.worktree, *more)))):08x}"
+
+
+def session_policy_files(env: Env, project: Project, session_id: str) -> tuple[str, str]:
+    """What holds in one session of a worktree (see `policy.py`), twice.
+
+    The copy lies apart: who deletes the project's folder does not delete what was promised.
+    """
+    name = f"{safe_name(session_id)}-{_checksum(project)}.policy"
+    copy = os.path.join(client_totals_folder(env, session_id), f"{_checksum(project)}.policy")
+    return os.path.join(project_folder(env, project), "sessions", name), copy
 
 
 def people_ledger_file(env: Env) -> str:

@@ -59,7 +59,7 @@ def _bring_up(people: Ledger, env: paths.Env, own: Ledger | None, until: float) 
             if own is not None and own.path == path:
                 _take_over(people, own, stamp, until)
             else:
-                other = Ledger(path, wait_s=0.2)
+                other = Ledger(path, wait_s=0.2, make=False)
                 try:
                     _take_over(people, other, stamp, until)
                 finally:
@@ -75,6 +75,7 @@ def _take_over(people: Ledger, other: Ledger, stamp: str, until: float) -> None:
     ledger_id, seq, unattributed_seq = known[0] if known else (other.id, 0, 0)
     if ledger_id != other.id:  # it was made anew: what was taken over before stays, once
         seq = unattributed_seq = 0
+        _take_back_unattributed(people, other)
     while True:
         entries, last = other.changed_since(seq, _SOME)
         amounts = [] if len(entries) == _SOME else other.unattributed_since(unattributed_seq)
@@ -91,6 +92,15 @@ def _take_over(people: Ledger, other: Ledger, stamp: str, until: float) -> None:
         seq = last
         if done or time.monotonic() > until:
             return
+
+
+def _take_back_unattributed(people: Ledger, other: Ledger) -> None:
+    """Of sessions whose amounts come anew: the same total may be dated in another quarter now."""
+    sessions = {each[1] for each in other.unattributed_since(0)}
+    with people.transaction():
+        for _, session_id, quarter, user, picousd in people.unattributed_since(0):
+            if session_id in sessions and picousd:
+                people.add_unattributed(session_id, quarter, user, -picousd)
 
 
 def _set_unattributed(

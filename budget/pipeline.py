@@ -28,7 +28,7 @@ _POLL_S = 0.02
 # How long one hook reads sessions from before the ledger (see `_Booking.read_backlog`).
 BACKLOG_S = 1.0
 _BACKLOG = "backlog"
-_SAME_MOMENT_S = 1.0
+_SAME_MOMENT_S = 0.2
 
 
 class Moment(NamedTuple):
@@ -101,16 +101,17 @@ def policy_of(
 ) -> Policy:
     """What holds in a project; with a session id, in that session, which `begins` or goes on."""
     person = paths.person(env, project) if person is None else person
-    session = paths.session_policy_file(env, project, session_id) if session_id else ""
+    files = paths.session_policy_files(env, project, session_id) if session_id else ()
     compiled = paths.policy_file(env, project)
-    return load_policy(layers(env, project), compiled, person, session, begins)
+    return load_policy(layers(env, project), compiled, person, files, begins)
 
 
 def policy_seen(env: paths.Env, project: paths.Project, session_id: str = "") -> Policy:
     """What holds, for commands that look on: a session that is not known is not begun."""
-    file = paths.session_policy_file(env, project, session_id)
-    known = bool(session_id) and os.path.exists(file)
-    return policy_of(env, project, session_id=session_id if known else "")
+    files = paths.session_policy_files(env, project, session_id) if session_id else ()
+    known = any(map(os.path.exists, files))
+    compiled, person = paths.policy_file(env, project), paths.person(env, project)
+    return load_policy(layers(env, project), compiled, person, files if known else (), looks=True)
 
 
 def step(
@@ -339,17 +340,21 @@ def existing_ledger(
         ledger.close()
 
 
-def had_ledger(env: paths.Env, project: paths.Project) -> bool:
+def had_ledger(env: paths.Env, project: paths.Project, session_id: str) -> bool:
     """Whether a project whose ledger is new had one before: it was deleted.
 
-    The files of its sessions lie beside it (see `policy.py`).
+    The files of its sessions lie beside it, and a copy elsewhere (see `policy.py`).
     """
-    folder = os.path.dirname(paths.session_policy_file(env, project, ""))
-    try:
-        with os.scandir(folder) as entries:
-            return any(time.time() - each.stat().st_mtime > _SAME_MOMENT_S for each in entries)
-    except OSError:
-        return False
+    own, copy = paths.session_policy_files(env, project, session_id)
+    files = [copy]
+    with suppress(OSError), os.scandir(os.path.dirname(own)) as entries:
+        files += [each.path for each in entries]
+    now_s = time.time()
+    for path in files:
+        with suppress(OSError):
+            if now_s - os.stat(path).st_mtime > _SAME_MOMENT_S:
+                return True
+    return False
 
 
 def has_ledger(env: paths.Env, project: paths.Project) -> bool:

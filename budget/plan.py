@@ -103,7 +103,9 @@ def _stored(env: paths.Env) -> list[Reading]:
     return [each for each in readings if each and each.unit in PERCENT_UNITS]
 
 
-def _reading(unit: str, percent: object, resets_at_ms: int | None, at_ms: int) -> Reading | None:
+def _reading(unit: str, percent: object, resets_at_ms: object, at_ms: object) -> Reading | None:
     if not isinstance(percent, int | float) or not 0 <= percent <= 1000:
+        return None
+    if type(at_ms) is not int or not (resets_at_ms is None or type(resets_at_ms) is int):
         return None
     return Reading(unit, int(percent), resets_at_ms, at_ms)

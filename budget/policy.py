@@ -27,12 +27,14 @@ def load_policy(
     layers: list[Layer],
     compiled_file: str,
     person: str = "",
-    session_file: str = "",
+    session_files: tuple[str, ...] = (),
     begins: bool = False,
+    looks: bool = False,
 ) -> Policy:
     """The policy in force: compiled before, or compiled now because a config changed.
 
-    With a `session_file`, the one that holds in that session, which `begins` now or goes on.
+    With `session_files`, copies of one, the policy that holds in that session, which `begins` now
+    or goes on. Who only `looks` leaves them as they are.
     """
     prints = [_fingerprint(layer) for layer in layers]
     known = _load_compiled(compiled_file)
@@ -42,9 +44,9 @@ def load_policy(
         raw = {"stamp": stamp, **compiled}
         _store(compiled_file, dumps(raw))
         known = _Compiled(stamp, compiled["valid"], compiled["policy"], compiled["id"])
-    if not session_file:
+    if not session_files:
         return _policy(known.policy)
-    return _policy(_in_session(known, session_file, begins))
+    return _policy(_in_session(known, session_files, begins, looks))
 
 
 def _fingerprint(layer: Layer) -> list[Any] | None:
@@ -103,6 +105,8 @@ def _compile(layers: list[Layer], last_valid: dict[str, Any], person: str) -> di
         if read is not None:
             valid[layer.file] = read
             settings.append((_checked_local(layer, problems), read))
+    # A local file that is none comes after the person's own.
+    settings.sort(key=lambda each: each[0].demoted)
     # As JSON has it: what was compiled now is what the next hook loads.
     policy = loads(dumps(merged(settings, person)))
     policy["problems"] = [*problems, *policy["problems"]]
@@ -123,7 +127,7 @@ def _checked_local(layer: Layer, problems: list[str]) -> Layer:
         f"{layer.file} is kept in git, so it is not one person's: it can tighten and not loosen."
         " `git rm --cached .claude/budget.local.toml` and .gitignore make it yours."
     )
-    return layer._replace(name="repo")
+    return layer._replace(name="repo", demoted=True)
 
 
 def _policy(compiled: Compiled) -> Policy:
@@ -132,13 +136,13 @@ def _policy(compiled: Compiled) -> Policy:
     return Policy(**{**compiled, **lists, "budgets": budgets})
 
 
-def _in_session(known: _Compiled, path: str, begins: bool) -> Compiled:
-    """What holds in a session; its file remembers it, under the id of what the files said.
+def _in_session(known: _Compiled, files: tuple[str, ...], begins: bool, looks: bool) -> Compiled:
+    """What holds in a session; its files remember it, under the id of what the configs said.
 
-    Its first line says whether that is what the files say now: then a step parses no more of it.
+    The first line says whether that is what they say now: then a step parses no more of it.
     """
     began_with: Compiled | None = None
-    if not begins:
+    for path in () if begins else files:
         try:
             told, _, rest = read_some(path, _LARGEST).partition(b"\n")
             if told.decode() == f"{known.id} as written":
@@ -147,11 +151,13 @@ def _in_session(known: _Compiled, path: str, begins: bool) -> Compiled:
             _policy(began_with)
             if told.decode() == f"{known.id} held":
                 return began_with
+            break
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             began_with = None
     policy = known.policy if began_with is None else held_to(began_with, known.policy)
     state = "as written" if policy == known.policy else "held"
-    _store(path, f"{known.id} {state}\n{dumps(policy)}")
+    for path in () if looks else files:
+        _store(path, f"{known.id} {state}\n{dumps(policy)}")
     return policy
 
 

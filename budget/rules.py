@@ -228,13 +228,13 @@ def explain(path: str, text: str, problem: Problem) -> str:
 
 def _line_of(text: str, path: tuple[str, ...]) -> int:
     """The line of a key, or of the table it belongs in; 0 where neither is written plainly."""
-    found, table = 0, ()  # type: tuple[int, tuple[str, ...]]
+    found, depth, table = 0, 0, ()  # type: tuple[int, int, tuple[str, ...]]
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.split("#")[0].strip()
         if bare.startswith("["):
             table = tuple(part.strip("\"' ") for part in bare.strip("[] ").split("."))
-            if table == path[: len(table)] and not found:
-                found = number
+            if table == path[: len(table)] and len(table) > depth:
+                found, depth = number, len(table)
             if table[: len(path)] == path:
                 return number
         elif "=" in bare:

@@ -93,7 +93,6 @@ class Standing:
         self.now_ms = now_ms
         self.person = paths.person(env, project)
         self.session: str | None = session or env.get("CLAUDE_CODE_SESSION_ID") or None
-        self.grants: list[grants.Grant] = []
         self.incidents: list[events.Event] = []
         self.stops: list[events.Event] = []
         self.total = Spend()
@@ -105,7 +104,6 @@ class Standing:
                 self.total = ledger.spend(Window(0, None))
                 self.unpriced_models = ledger.unpriced_models()
                 self.bad_lines = ledger.bad_lines()
-                self.grants = grants.active(ledger, now_ms)
                 self.incidents = events.last(ledger, events.NOTABLE, 5)
                 self.stops = events.last(ledger, (events.STOP,), _STOPS)
             self.policy: Policy = pipeline.policy_seen(env, project, self.session or "")
@@ -114,6 +112,7 @@ class Standing:
                 counsel.burning(ledger, self.policy, self.decision, now_ms) if ledger else None
             )
         self.verdicts: tuple[Verdict, ...] = self.decision.verdicts
+        self.grants: tuple[grants.Grant, ...] = self.decision.grants
         self.problems = (*self.policy.problems, *self.decision.problems)
 
     @property

@@ -47,7 +47,7 @@ def judge(
     """
     with _people(policy, env, ledger, for_s) as (people, problems):
         books = _Books(ledger, people, env, session_id, now_ms, person, actor)
-        return Decision(tuple(map(books.verdict, policy.budgets)), problems)
+        return Decision(tuple(map(books.verdict, policy.budgets)), problems, books.grants)
 
 
 class Actor(NamedTuple):
@@ -84,7 +84,7 @@ def decide(
 
             bring_up(people, env, ledger, for_s)  # what others booked meanwhile
         books = _Books(ledger, people, env, session_id, now_ms, person, actor)
-        decision = Decision(tuple(map(books.verdict, policy.budgets)), problems)
+        decision = Decision(tuple(map(books.verdict, policy.budgets)), problems, books.grants)
         step = actor.upcoming
         if not actor.unbooked:
             _on_both(ledger, people, lambda each: drop(each, session_id, actor.agent_id))
@@ -162,6 +162,11 @@ class _Books:
         self._spends: dict[tuple[object, ...], Spend] = {}
         self._grants = {each: grants.active(each, now_ms) for each in (own, people) if each}
         self._readings: dict[str, plan.Reading] | None = None
+
+    @property
+    def grants(self) -> tuple[grants.Grant, ...]:
+        """All that hold now, of the project and of the person."""
+        return tuple(each for found in self._grants.values() for each in found)
 
     def verdict(self, budget: Budget) -> Verdict:
         """How a budget stands, with what is held and what the agent at work is about to use."""

@@ -31,10 +31,12 @@ def home() -> Iterator[Home]:
 
 
 def agent(*commands: str) -> Script:
-    """An agent that runs those commands, one in each step, and then goes on for ever."""
+    """An agent that runs those commands, one in each step, and then goes on, longer than it may."""
 
     def script(request: Request) -> Answer:
         k = request.turn_step
+        if k > 2 * LIMIT:
+            return Answer("done")
         text = commands[k - 1] if k <= len(commands) else f"echo step-{k}"
         return Answer(f"step {k}", (Call("Bash", {"command": text, "description": "Work"}),))
 
@@ -42,12 +44,10 @@ def agent(*commands: str) -> Script:
 
 
 def attack(home: Home, *commands: str) -> tuple[int, Result]:
-    """How many steps an agent makes that runs those commands, a second prompt included."""
+    """How many steps an agent makes that runs those commands."""
     with Stub(agent(*commands)) as stub:
         args = ["--allowedTools", "Bash"]
         run = run_headless(home, stub, "work", plugin_dir=ROOT, args=args)
-        again = [*args, "--resume", run.session_id]
-        run_headless(home, stub, "go on", plugin_dir=ROOT, args=again, timeout=30)
         results = str([request.messages for request in stub.requests])
         assert "requested permission" not in results, "the commands really ran"
         return len(stub.requests), run
@@ -91,7 +91,7 @@ def test_edits_a_deleted_ledger_and_a_grant_of_its_own_lift_no_budget(home: Home
     copied = python(f"p.write_text({rules(steps=50)!r})", LOCAL)
     made, run = attack(
         home,
-        f"rm {LEDGER}",
+        f"sleep 1.1; rm {LEDGER}",
         edit(REPO),
         f"{edit(USER)}; {copied}",
         ALLOW,
@@ -127,29 +127,22 @@ def test_edits_a_deleted_ledger_and_a_grant_of_its_own_lift_no_budget(home: Home
         pytest.param(
             [edit(REPO), f"rm -r {SESSIONS}"],
             id="edited, and what the session began with is deleted",
-            marks=pytest.mark.xfail(strict=True, reason="a lost session file is a new beginning"),
         ),
         pytest.param(
             [edit(REPO), f"rm -r {PROJECT}"],
             id="edited, and the project's folder is deleted",
-            marks=pytest.mark.xfail(strict=True, reason="a lost session file is a new beginning"),
         ),
         pytest.param(
             [edit(REPO), forged("SessionStart", source="startup")],
             id="edited, and the session's start is made up",
-            marks=pytest.mark.xfail(
-                strict=True, reason="any process can say that a session begins"
-            ),
         ),
         pytest.param(
             [forged("UserPromptSubmit", prompt="/budget:allow 20 total")],
             id="a typed grant is made up",
-            marks=pytest.mark.xfail(strict=True, reason="any process can say what was typed"),
         ),
         pytest.param(
             [f"env -u CLAUDECODE setsid -f script -qc '{ALLOW}' /dev/null; sleep 1"],
             id="a process that is detached from the client",
-            marks=pytest.mark.xfail(strict=True, reason="a detached process has no client above"),
         ),
     ],
 )
@@ -159,7 +152,6 @@ def test_no_trick_gives_one_more_step(home: Home, commands: list[str]) -> None:
     assert made == LIMIT
 
 
-@pytest.mark.xfail(strict=True, reason="the traces lie in the folder that is deleted")
 def test_a_deleted_project_folder_is_seen(home: Home) -> None:
     home.write(REPO, rules())
     made, _ = attack(home, f"rm -r {PROJECT}")
@@ -207,9 +199,11 @@ def test_after_another_model_is_chosen_the_prompt_goes(home: Home) -> None:
         screen.wait_for(re.compile(r"done \d+:\d+"))
         screen.submit("more")
         screen.wait_for("This prompt was not sent")
-        screen.wait_for("go on with another model (/model): it counts")
+        screen.wait_for("another model (/model): it counts only on")
         screen.keys("C-u")
         screen.submit("/model haiku")
+        screen.wait_for("Switch model?")
+        screen.keys("Enter")
         screen.wait_for("Set model to")
         screen.submit("again")
         stub.wait_until(lambda requests: len([r for r in requests if r.kind == "step"]) >= 4)

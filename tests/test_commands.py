@@ -409,9 +409,6 @@ def test_a_state_folder_that_cannot_be_read_is_an_error_and_not_zero(spent: Mach
     assert str(occupied) in stderr
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a look from one worktree changes what holds in a session of another"
-)
 def test_two_worktrees_of_a_repository_share_a_ledger_and_not_a_config(machine: Machine) -> None:
     git(machine, "init")
     git(machine, "commit", "--allow-empty", "--message=start")

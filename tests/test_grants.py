@@ -31,7 +31,7 @@ NO_PERSON = (
 @pytest.fixture(autouse=True)
 def nothing_above(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests: no client is above this process, unless a test says so."""
-    monkeypatch.setattr(ancestry, "clients_above", lambda pid=0: 0)
+    monkeypatch.setattr(ancestry, "clients_above", lambda pid=0: [])
 
 
 # -- who may ---------------------------------------------------------------------------------------
@@ -71,7 +71,8 @@ def test_who_is_refused_and_why(
     has_terminal: bool,
     why: str,
 ) -> None:
-    monkeypatch.setattr(ancestry, "clients_above", lambda pid=0: above)
+    monkeypatch.setattr(ancestry, "clients_above", lambda pid=0: [1] * above)
+    monkeypatch.setattr(ancestry, "is_from_client", lambda: True)
     told = {
         "": "",
         "within": "it was asked for from within Claude Code, where an agent could do so",
@@ -80,15 +81,6 @@ def test_who_is_refused_and_why(
         "nested": "this session was started from within another one",
     }[why]
     assert refusal(env, in_hook, has_terminal) == (NO_PERSON.format(told) if told else "")
-
-
-@pytest.mark.xfail(
-    strict=True, reason="what a hook is started by is not looked at: an agent can pipe it an event"
-)
-def test_a_hook_that_no_client_started_grants_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that was detached from the client has none above it."""
-    monkeypatch.setattr(ancestry, "clients_above", lambda pid=0: 0)
-    assert refusal({"CLAUDE_CODE_ENTRYPOINT": "cli", "CLAUDECODE": "1"}, in_hook=True)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +108,7 @@ def test_a_client_is_known_by_its_program_or_the_script_it_runs(
 
 CLIENTS_ABOVE = (
     f"{sys.executable} -c 'import sys; sys.path.insert(0, sys.argv[1]);"
-    f" from budget.ancestry import clients_above; print(clients_above())' {ROOT}; true"
+    f" from budget.ancestry import clients_above; print(len(clients_above()))' {ROOT}; true"
 )
 
 
@@ -552,7 +544,6 @@ def test_another_session_is_told_of_a_grant_once(tmp_path: Path) -> None:
     tell_once(work, "a")
 
 
-@pytest.mark.xfail(strict=True, reason="grants that are kept in the ledger of people are not told")
 def test_another_project_is_told_of_a_persons_grant_once(tmp_path: Path) -> None:
     work = Work(tmp_path, steps_of("day", 9, "user"))
     work.step("m1")
@@ -574,7 +565,6 @@ def test_status_shows_the_grants_that_hold(tmp_path: Path) -> None:
     assert (budget["limit"], budget["granted"], budget["left"]) == (5, 3, 4)
 
 
-@pytest.mark.xfail(strict=True, reason="status reads grants of the project's ledger only")
 @pytest.mark.parametrize("project", ["a", "b"])
 def test_status_shows_a_persons_grants(tmp_path: Path, project: str) -> None:
     work = Work(tmp_path, steps_of("total", 9, "user"))

@@ -257,9 +257,6 @@ def test_the_ledger_of_people_is_derived_and_made_again(machine: Machine) -> Non
     assert (machine.people(ANA), machine.people(BO)) == before
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what a ledger that is gone knew of unattributed amounts stays beside"
-)
 def test_unattributed_amounts_of_a_ledger_made_anew_count_once(machine: Machine) -> None:
     def told(at_ms: int) -> None:
         with machine.ledger("a") as ledger, ledger.transaction():
@@ -329,9 +326,6 @@ def test_a_writer_in_another_project_makes_nobody_wait(machine: Machine) -> None
     assert machine.people(ANA).steps == 2
 
 
-@pytest.mark.xfail(
-    strict=True, reason="adding up makes an empty file of another project into a ledger"
-)
 def test_to_add_up_changes_no_other_ledger(machine: Machine) -> None:
     """SQLite makes an empty file first: another project's hook may be at that point."""
     project = paths.find_project(str(machine.root))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from budget import __version__, hook
+from budget import __version__, answers
 from budget.model import AGENT_TOOLS
 from tests.plugin import command
 from tests.realclient.client import Home, find_client
@@ -91,7 +91,7 @@ def test_every_command_file_says_what_it_is_for() -> None:
 
 def test_the_hooks_are_those_of_the_contract() -> None:
     assert tuple(hooks_json()) == CONTRACT_EVENTS
-    assert set(hooks_json()) == set(hook._ANSWERS), "each has an answer, and no other"
+    assert set(hooks_json()) == set(answers.ANSWERS), "each has an answer, and no other"
 
 
 def test_every_hook_is_started_as_a_program_and_not_by_a_shell() -> None:

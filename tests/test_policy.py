@@ -116,7 +116,13 @@ def test_every_key_has_its_value(configs: Configs) -> None:
     )
     of_session = configs.source(configs.repo, "session")
     rest = ((0.5, 0.8), "advise", "Ask in #ai-spend.", of_session)
-    where = ("project", "after", ("*opus*",), ("main", "Explore"), ("main", "release/*"))
+    where: tuple[Any, ...] = (
+        "project",
+        "after",
+        ("*opus*",),
+        ("main", "Explore"),
+        ("main", "release/*"),
+    )
     of_burst = ((0.8,), "block", "", configs.source(configs.repo, "burst"))
     of_level = ((0.8,), "ask", "", configs.source(configs.repo, "level"))
     clock = ("Europe/Berlin", "sunday")
@@ -780,5 +786,10 @@ def test_a_filtered_budget_leaves_out_what_no_step_tells_of() -> None:
     spend = Spend(picousd=8, bound_picousd=9, unattributed_picousd=17)
     budget = Budget("b", "day", "usd", 1, (), "block", "", SOURCE)
     assert spent(budget, spend) == 8 + 9 + 17
-    for only in ({"models": ("*",)}, {"agents": ("main",)}, {"branches": ("x",)}):
-        assert spent(budget._replace(**only), spend) == 8 + 9
+    one = ("*",)
+    for filtered in (
+        budget._replace(models=one),
+        budget._replace(agents=one),
+        budget._replace(branches=one),
+    ):
+        assert spent(filtered, spend) == 8 + 9

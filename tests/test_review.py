@@ -171,9 +171,6 @@ def test_a_budgets_name_cannot_speak_to_the_model() -> None:
     assert [problem.path for problem in problems] == [("budgets", name)]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a stop that cannot be recorded for `budget explain` is not made"
-)
 def test_a_used_up_budget_holds_while_the_ledger_cannot_be_written(tmp_path: Path) -> None:
     env, project = machine(tmp_path, repo=budget_toml(day="usd = 1"))
     book(env, project, a_step())

@@ -282,3 +282,118 @@ def test_a_ragged_interval_is_edges_quarters_hours_and_days() -> None:
         ("hour", 3 * DAY_MS, 3 * DAY_MS + HOUR_MS),
         ("entry", 3 * DAY_MS + HOUR_MS, 3 * DAY_MS + HOUR_MS + 7),
     ]
+
+
+# -- zones and dates that surprise -----------------------------------------------------------------
+
+LORD_HOWE, KIRITIMATI = "Australia/Lord_Howe", "Pacific/Kiritimati"
+NEW_YORK = "America/New_York"
+
+CHANGES = [
+    # (kind, zone, week starts, any moment, start, minutes): the start on the day of the moment
+    ("hour", "Europe/Berlin", "monday", "2026-03-29T01:59:59.999+01:00", "01:00+01:00", 60),
+    ("hour", "Europe/Berlin", "monday", "2026-03-29T03:00:00+02:00", "03:00+02:00", 60),
+    ("hour", "Europe/Berlin", "monday", "2026-10-25T02:30:00+02:00", "02:00+02:00", 60),
+    ("hour", "Europe/Berlin", "monday", "2026-10-25T02:30:00+01:00", "02:00+01:00", 60),
+    ("hour", "Asia/Kolkata", "monday", "2026-11-23T10:29:59.999+05:30", "10:00+05:30", 60),
+    ("hour", "Asia/Kathmandu", "monday", "2026-11-23T10:45:00+05:45", "10:00+05:45", 60),
+    ("day", "Europe/Berlin", "monday", "2026-03-29T12:00:00+02:00", "00:00+01:00", 23 * 60),
+    ("day", "Europe/Berlin", "monday", "2026-10-25T12:00:00+01:00", "00:00+02:00", 25 * 60),
+    ("day", "America/New_York", "monday", "2026-03-08T12:00:00-04:00", "00:00-05:00", 23 * 60),
+    ("day", "America/New_York", "monday", "2026-11-01T00:30:00-04:00", "00:00-04:00", 25 * 60),
+    ("day", "Australia/Lord_Howe", "monday", "2026-04-05T12:00:00+10:30", "00:00+11:00", 1470),
+    ("day", "Australia/Lord_Howe", "monday", "2026-10-04T12:00:00+11:00", "00:00+10:30", 1410),
+    ("day", "Asia/Kolkata", "monday", "2026-11-23T00:00:00+05:30", "00:00+05:30", 24 * 60),
+    ("day", "Asia/Kathmandu", "monday", "2026-11-23T23:59:59.999+05:45", "00:00+05:45", 24 * 60),
+]
+
+LONG_CHANGES = [
+    # (kind, zone, week starts, any moment, start, hours)
+    ("week", "Europe/Berlin", "monday", "2026-03-25T12:00+01:00", "2026-03-23T00:00+01:00", 167),
+    ("week", "Europe/Berlin", "monday", "2026-10-25T23:00+01:00", "2026-10-19T00:00+02:00", 169),
+    ("week", "Europe/Berlin", "sunday", "2026-03-29T00:00+01:00", "2026-03-29T00:00+01:00", 167),
+    (
+        "week",
+        "Australia/Lord_Howe",
+        "monday",
+        "2026-04-01T12:00+11:00",
+        "2026-03-30T00:00+11:00",
+        168.5,
+    ),
+    ("month", "Europe/Berlin", "monday", "2026-03-15T12:00+01:00", "2026-03-01T00:00+01:00", 743),
+    ("month", "Europe/Berlin", "monday", "2026-10-15T12:00+02:00", "2026-10-01T00:00+02:00", 745),
+    (
+        "month",
+        "Australia/Lord_Howe",
+        "monday",
+        "2026-10-31T12:00+11:00",
+        "2026-10-01T00:00+10:30",
+        743.5,
+    ),
+    ("month", "Asia/Kathmandu", "monday", "2028-02-29T12:00+05:45", "2028-02-01T00:00+05:45", 696),
+    # over New Year
+    ("week", "UTC", "monday", "2026-12-31T23:59:59.999+00:00", "2026-12-28T00:00+00:00", 168),
+    ("week", "UTC", "monday", "2027-01-01T00:00+00:00", "2026-12-28T00:00+00:00", 168),
+    ("week", "UTC", "sunday", "2027-01-02T12:00+00:00", "2026-12-27T00:00+00:00", 168),
+    ("week", "UTC", "sunday", "2027-01-03T00:00+00:00", "2027-01-03T00:00+00:00", 168),
+    (
+        "week",
+        "Pacific/Kiritimati",
+        "saturday",
+        "2027-01-01T12:00+14:00",
+        "2026-12-26T00:00+14:00",
+        168,
+    ),
+    ("month", "UTC", "monday", "2026-12-31T23:59:59.999+00:00", "2026-12-01T00:00+00:00", 744),
+    (
+        "month",
+        "America/New_York",
+        "monday",
+        "2026-12-31T23:30-05:00",
+        "2026-12-01T00:00-05:00",
+        744,
+    ),
+    ("day", NEW_YORK, "monday", "2026-12-31T23:30-05:00", "2026-12-31T00:00-05:00", 24),
+]
+
+
+@pytest.mark.parametrize(("per", "name", "weekday", "moment", "start", "minutes"), CHANGES)
+def test_hours_and_days_of_zones_that_surprise(
+    per: str, name: str, weekday: str, moment: str, start: str, minutes: int
+) -> None:
+    found = window(per, ms(moment), "s1", zone(name), weekday)
+    start_ms = ms(f"{moment[:10]}T{start}")
+    assert (found.start_ms, found.end_ms) == (start_ms, start_ms + minutes * MINUTE_MS)
+    assert found.resets_at_ms == found.end_ms
+
+
+@pytest.mark.parametrize(("per", "name", "weekday", "moment", "start", "hours"), LONG_CHANGES)
+def test_weeks_and_months_of_zones_that_surprise(
+    per: str, name: str, weekday: str, moment: str, start: str, hours: float
+) -> None:
+    found = window(per, ms(moment), "s1", zone(name), weekday)
+    assert (found.start_ms, found.end_ms) == (ms(start), ms(start) + int(hours * HOUR_MS))
+    assert found.resets_at_ms == found.end_ms
+
+
+@pytest.mark.parametrize("per", ["hour", "day", "week", "month"])
+@pytest.mark.parametrize("name", [*ODD_ZONES, "Australia/Lord_Howe"])
+def test_a_window_resets_at_its_millisecond(per: str, name: str) -> None:
+    now_ms = ms("2026-11-23T10:00:00.123+00:00")
+    tz = zone(name)
+    for _ in range(30):
+        found = window(per, now_ms, "s1", tz, "sunday")
+        resets_ms = found.resets_at_ms
+        assert resets_ms is not None
+        assert window(per, resets_ms - 1, "s1", tz, "sunday") == found
+        after = window(per, resets_ms, "s1", tz, "sunday")
+        assert after.start_ms == resets_ms
+        now_ms = resets_ms
+
+
+def test_a_clock_that_is_set_back_is_in_the_window_of_before() -> None:
+    midnight_ms = ms("2026-11-24T00:00:00+01:00")
+    before = window("day", midnight_ms - 1, "s1", BERLIN)
+    assert window("day", midnight_ms, "s1", BERLIN) != before
+    assert window("day", midnight_ms - 5 * MINUTE_MS, "s1", BERLIN) == before
+    assert window("rolling 5h", midnight_ms - 1, "s1", None).end_ms is None, "the future counts"

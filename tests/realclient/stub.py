@@ -8,7 +8,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -57,11 +57,18 @@ class Stub:
     ``script`` answers conversation steps; ``compaction`` and ``background`` answer the other two
     kinds, by default with no usage, so that totals are the steps' alone. An exception in a script
     becomes an HTTP 400, which the client does not retry, and is raised at the end of the block.
+    ``headers`` are added to every answer to a request for a message.
     """
 
     def __init__(
-        self, script: Script, *, compaction: Script | None = None, background: Script | None = None
+        self,
+        script: Script,
+        *,
+        compaction: Script | None = None,
+        background: Script | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
+        self.headers = dict(headers or {})
         self._scripts: dict[str, Script] = {
             "step": script,
             "compaction": compaction or summary(),
@@ -200,7 +207,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         if path == "/v1/messages":
             headers = {name.lower(): value for name, value in self.headers.items()}
-            self._send(*self.server.stub.answer(headers, json.loads(raw)))
+            answer = self.server.stub.answer(headers, json.loads(raw))
+            self._send(*answer, self.server.stub.headers)
         elif path == "/v1/messages/count_tokens":
             self._send(
                 200, "application/json", json.dumps({"input_tokens": len(raw) // 4}).encode()
@@ -208,8 +216,12 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.do_GET()
 
-    def _send(self, status: int, kind: str, payload: bytes) -> None:
+    def _send(
+        self, status: int, kind: str, payload: bytes, more: Mapping[str, str] | None = None
+    ) -> None:
         self.send_response(status)
+        for name, value in (more or {}).items():
+            self.send_header(name, value)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(payload)))
         # The client writes it into the transcript as ``requestId``.

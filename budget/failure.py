@@ -1,0 +1,64 @@
+"""What a hook answers when it has no answer: enforcement is off, and says so, or stops the work."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from budget import paths
+from budget.event import Event
+from budget.model import Policy
+from budget.policy import NO_POLICY
+
+Answer = dict[str, Any]
+
+
+def failed(text: str, env: paths.Env, context: Mapping[str, Any]) -> Answer:
+    """The answer when there was none: says that enforcement is off, once per session."""
+    event: Event | None = context.get("event")
+    policy: Policy = context.get("policy", NO_POLICY)
+    if context["strict"] or policy.on_error == "block":
+        return _failed_closed(text, context.get("name", ""), event)
+    message = f"budget: this step was not counted and no budget was enforced. {text}"
+    return {"systemMessage": message} if _first_failure(text, env, event) else {}
+
+
+def _failed_closed(text: str, name: str, event: Event | None) -> Answer:
+    message = (
+        f"budget: stopped, because budgets cannot be enforced and failures are set to block. {text}"
+    )
+    if "`budget doctor`" not in text:
+        message += " `budget doctor` looks closer."
+    if name == "UserPromptSubmit" and not (event and event.prompt.startswith("/budget:")):
+        return {"decision": "block", "reason": message}
+    if name == "PreToolUse":
+        output = {"hookEventName": name, "permissionDecision": "deny"}
+        return {"continue": False, "stopReason": message, "hookSpecificOutput": output}
+    if name == "PostToolBatch":
+        return {"continue": False, "stopReason": message}
+    return {"systemMessage": message}
+
+
+def _first_failure(text: str, env: paths.Env, event: Event | None) -> bool:
+    """Once per session and message. The ledger may be what failed, so a file remembers it."""
+    from binascii import crc32
+
+    session = paths.safe_name(event.session_id) if event else "unknown"
+    folder = os.path.join(paths.state_folder(env), "said")
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        name = f"{session}-{crc32(text.encode('utf-8', 'replace')):08x}"
+        os.close(os.open(os.path.join(folder, name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return event is None
+    except OSError:
+        # Nothing can be remembered: speak where it is heard once a turn, not after every step.
+        return event is None or event.name in ("SessionStart", "UserPromptSubmit")
+    return True
+
+
+def logged(error: Exception, env: paths.Env, context: Mapping[str, Any]) -> str:
+    """Keeps the report of a bug, and says where."""
+    from budget.bug_report import log_bug  # only when there is one
+
+    event: Event | None = context.get("event")
+    return log_bug(error, env, event.name if event else "hook input")
