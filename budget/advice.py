@@ -32,6 +32,9 @@ SUMMARY_TOKENS = 4_000
 """What a compaction is taken to answer, thinking included; `max_tokens` allows 64,000."""
 KEPT_TOKENS = 10_000
 """What stands beside the first step's prompt after a compaction: summary, last messages, files."""
+# System prompt and tools have a mark of their own: the compaction has just read or written them.
+# They are 77 of the 88 KB of a first step's prompt (2.1.330, 2026-11-23).
+_CACHED_EIGHTHS_OF_BASE = 7
 
 
 class Thresholds(NamedTuple):
@@ -55,6 +58,8 @@ class Compaction(NamedTuple):
     """The request itself."""
     after_tokens: int
     """The context after it."""
+    anew_picousd: int
+    """What that costs in the first step after it: mostly written to the cache."""
     extra_picousd: int
     """Request and first step after it, beyond what that step costs without: what must come in."""
     saved_per_step_picousd: int
@@ -89,7 +94,7 @@ class Advice(NamedTuple):
     expires_at_ms: int | None
     """When that is; None when nothing is cached."""
     costs_picousd: int
-    """Of a compaction: the request, and writing what remains to the cache."""
+    """Of a compaction: the request, and what remains in the first step after it."""
     saved_at_once_picousd: int
     """Of a `/clear`: in the next prompt."""
     saved_per_step_picousd: int
@@ -151,7 +156,7 @@ def _compact(
         kind="compact",
         reason="pays back",
         after_tokens=made.after_tokens,
-        costs_picousd=made.request_picousd + writing(recent, made.after_tokens, table),
+        costs_picousd=made.request_picousd + made.anew_picousd,
         saved_per_step_picousd=made.saved_per_step_picousd,
         pays_back_steps=made.pays_back_steps,
         saving_picousd=made.saving(thresholds.pays_back_steps),
@@ -201,10 +206,13 @@ def compaction(
     request_picousd = cost(_alike(last, request), table)
     cold = expires is not None and now_ms >= expires
     first = writing(recent, tokens, table) if cold else reading(last, tokens, table)
+    cached = min(after, base_tokens * _CACHED_EIGHTHS_OF_BASE // 8)
+    anew = reading(last, cached, table) + writing(recent, after - cached, table)
     return Compaction(
         request_picousd,
         after,
-        request_picousd + writing(recent, after, table) - first,
+        anew,
+        request_picousd + anew - first,
         reading(last, tokens, table) - reading(last, after, table),
     )
 

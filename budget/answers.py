@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from budget import events, messages, paths, pipeline
+from budget import messages, paths, pipeline
 from budget.errors import LedgerError
 from budget.evaluate import Decision, Who, concerns
 from budget.event import Event
@@ -113,6 +113,8 @@ def _record_stop(setting: Setting, decision: Decision) -> None:
             for each in decision.blocking
         ],
     }
+    from budget import events
+
     _record(setting, events.STOP, facts)
     keys = "|".join(
         f"{each.budget.name}|{each.limit}|{window_name(each.budget, each.window, setting.now_ms)}"
@@ -145,6 +147,8 @@ def _notify(setting: Setting, kind: str, verdicts: list[Verdict], text: str) -> 
 
 def _record(setting: Setting, kind: str, facts: dict[str, Any]) -> None:
     event = setting.event
+    from budget import events  # only where something happened
+
     happened = events.Event(setting.now_ms, kind, event.session_id, event.agent_id, facts)
     # A ledger that cannot be written must not turn a stop into none.
     with suppress(LedgerError), setting.ledger.transaction():
@@ -279,6 +283,8 @@ def add_notices(
             notices[f"grant|{grant.at_ms}|{grant.budget}"] = line
     if setting.remade:
         notices["remade"] = messages.REMADE
+        from budget import events
+
         _record(setting, events.REMADE, {})
     notices |= {f"unreadable|{text}": text for text in reading.unreadable}
     if reading.bad_lines:
@@ -301,4 +307,6 @@ def add_notices(
         if _once(setting, f"notice|{event.session_id}|{key}"):
             _say(answer, f"budget: {text}")
             if key.startswith("held|"):
+                from budget import events
+
                 _record(setting, events.HELD, {"text": text})

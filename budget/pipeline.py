@@ -141,8 +141,8 @@ def step(
     if not policy.budgets:
         return Decision(()), reading
     actor = _actor(moment, ledger, table, reading)
-    with ledger.transaction():
-        if moment.next_is in ("session", "nothing"):
+    if moment.next_is in ("session", "nothing"):
+        with ledger.transaction():
             drop_session(ledger, moment.session_id, moment.now_ms)
     decision = decide(
         *(policy, ledger, env, moment.session_id, moment.now_ms, moment.user),

@@ -25,9 +25,10 @@ DEAREST = "dearest"
 STATED = "stated by a 1.x client"
 _LARGEST = 4 * 1024 * 1024
 
-_DECIMAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
-_MINOR = re.compile(r"-[0-9]+-[0-9]{1,2}(-|$)|-[0-9]{8}$")
-_ANOTHER_MINOR = re.compile(r"-[0-9]{1,2}(?![0-9])")
+# Compiled where one is used: most hooks use none.
+_DECIMAL = r"[0-9]{1,6}(\.[0-9]{1,6})?"
+_MINOR = r"-[0-9]+-[0-9]{1,2}(-|$)|-[0-9]{8}$"
+_ANOTHER_MINOR = r"-[0-9]{1,2}(?![0-9])"
 
 
 class Table(NamedTuple):
@@ -163,7 +164,7 @@ def _goes_on(name: str, rest: str) -> bool:
     if rest[:1].isdigit():
         return True
     # Two numbers make a version: after `claude-opus-5-5` nothing does.
-    return not _MINOR.search(name) and _ANOTHER_MINOR.match(rest) is not None
+    return not re.search(_MINOR, name) and re.match(_ANOTHER_MINOR, rest) is not None
 
 
 def price(step: Step, table: Table) -> Price:
@@ -249,7 +250,7 @@ def _is_period(period: dict[str, Any]) -> bool:
     decimals += [period.get(key, "1") for key in (*KINDS, "web_search", "fast", "us")]
     if "long" in period:
         decimals += [period["long"].get(kind, "1") for kind in KINDS]
-    return all(_DECIMAL.fullmatch(each) for each in decimals) and "from" in period
+    return all(re.fullmatch(_DECIMAL, each) for each in decimals) and "from" in period
 
 
 @lru_cache(maxsize=256)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from budget import grants, paths, plan
+from budget import grants, paths
 from budget.evaluate import Decision, Who, concerns, spent
 from budget.ledger import Ledger
 from budget.model import (
@@ -18,9 +18,11 @@ from budget.model import (
     Window,
 )
 from budget.outlook import Upcoming
-from budget.people import people_ledger, take_over
 from budget.reservations import LAPSES_MS, Reservation, drop, held, hold
 from budget.windows import rolling_ms, window, zone
+
+if TYPE_CHECKING:
+    from budget import plan
 
 TEAM_NOTE = (
     "scope team needs a ledger that machines share, which there is none of here: it counts"
@@ -78,6 +80,8 @@ def decide(
     """
     with _people(policy, env, ledger, for_s) as (people, problems), _locked(ledger, people):
         if people:
+            from budget.people import take_over
+
             take_over(people, ledger)  # what others booked in this project meanwhile
         books = _Books(ledger, people, env, session_id, now_ms, person, actor)
         decision = Decision(tuple(map(books.verdict, policy.budgets)), problems, books.grants)
@@ -129,6 +133,8 @@ def _people(
     policy: Policy, env: paths.Env, own: Ledger | None, for_s: float
 ) -> Iterator[tuple[Ledger | None, tuple[str, ...]]]:
     if any(map(counts_people, policy.budgets)):
+        from budget.people import people_ledger  # only for budgets over all projects
+
         with people_ledger(env, own, for_s) as (ledger, problems):
             yield ledger, problems
     else:
@@ -239,6 +245,8 @@ class _Books:
         return granted
 
     def _of_plan(self, budget: Budget, at: Window) -> Verdict:
+        from budget import plan  # only for budgets of a plan's windows
+
         if self._readings is None:
             self._readings = plan.latest(self._env, self._session_id)
         reading = self._readings.get(budget.unit)

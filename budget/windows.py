@@ -12,7 +12,7 @@ from budget.model import Window
 
 CALENDAR = ("hour", "day", "week", "month")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_ROLLING = re.compile(r"rolling ([1-9][0-9]{0,4})(m|h|d)")
+_ROLLING = r"rolling ([1-9][0-9]{0,4})(m|h|d)"
 _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 # Totals are kept in buckets of these sizes (milliseconds). Every offset of a time zone in use is
@@ -24,7 +24,9 @@ HOUR_MS = 3_600_000
 
 def rolling_ms(per: str) -> int | None:
     """The length of `rolling 5h` and its like in milliseconds; None for another kind."""
-    match = _ROLLING.fullmatch(per)
+    if not per.startswith("rolling "):
+        return None
+    match = re.fullmatch(_ROLLING, per)
     return int(match[1]) * _UNIT_MS[match[2]] if match else None
 
 

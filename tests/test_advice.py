@@ -30,6 +30,9 @@ POLICY = NO_POLICY._replace(timezone="Europe/Berlin", focus="code samples")
 LAST = a_step(used=Usage(4, 1_000, 196_996, 2_000))
 CONTEXT = 4 + 196_996 + 2_000 + 1_000
 AFTER = BASE + KEPT_TOKENS
+CACHED = 26_250
+"""Of these, system prompt and tools: seven eighths of `BASE`."""
+ANEW = CACHED * READ + (AFTER - CACHED) * WRITE_5M
 
 
 def on_the_hour(step: Step) -> Step:
@@ -51,7 +54,7 @@ def test_a_compaction_reads_the_context_once_and_writes_what_remains() -> None:
     request = (196_996 + 4) * READ + (2_000 + INSTRUCTION_TOKENS) * IN + SUMMARY_TOKENS * OUT
     assert made.request_picousd == request
     assert made.after_tokens == AFTER
-    assert made.extra_picousd == request + AFTER * WRITE_5M - CONTEXT * READ
+    assert made.extra_picousd == request + ANEW - CONTEXT * READ
     assert made.saved_per_step_picousd == (CONTEXT - AFTER) * READ
 
 
@@ -60,15 +63,15 @@ def test_a_compaction_pays_back_with_the_step_that_makes_up_for_it() -> None:
     steps = made.pays_back_steps
     assert steps is not None
     assert made.saving(steps - 1) < 0 <= made.saving(steps)
-    # 64.1 + 80 - 20 thousandths of a dollar to come in, at 16 a step from the second on
-    assert steps == 1 + 8
+    # 64.1 + 30.1 - 20 thousandths of a dollar to come in, at 16 a step from the second on
+    assert steps == 1 + 5
 
 
 def test_after_the_cache_has_expired_the_compaction_writes_the_context() -> None:
     made = compaction([LAST], BASE, LATER, ROUND_TABLE)
     request = 197_000 * WRITE_5M + (2_000 + INSTRUCTION_TOKENS) * IN + SUMMARY_TOKENS * OUT
     assert made.request_picousd == request
-    assert made.extra_picousd == request + AFTER * WRITE_5M - CONTEXT * WRITE_5M
+    assert made.extra_picousd == request + ANEW - CONTEXT * WRITE_5M
 
 
 def test_without_a_cache_the_compaction_is_input() -> None:
@@ -96,7 +99,7 @@ def test_a_large_warm_context_is_compacted_when_it_pays_back() -> None:
     assert told.read_picousd == CONTEXT * READ
     assert told.write_picousd == CONTEXT * WRITE_5M
     assert told.expires_at_ms == AT_MS + 300_000
-    assert told.costs_picousd == made.request_picousd + AFTER * WRITE_5M
+    assert told.costs_picousd == made.request_picousd + ANEW
     assert told.saving_picousd == 19 * made.saved_per_step_picousd - made.extra_picousd
     assert told.pays_back_steps == made.pays_back_steps
 
@@ -175,11 +178,11 @@ def test_what_a_compaction_has_saved_is_what_the_steps_since_did_not_read() -> N
 
 
 def test_the_advice_to_compact_in_words() -> None:
-    # 19.7 m$ + 4.4 m$ + 40 m$, and 40,000 tokens at 2 m$ per thousand
+    # 19.7 m$ + 4.4 m$ + 40 m$; 26,250 tokens at 0.1 m$ and 13,750 at 2 m$ per thousand
     assert advice_words.advice(advised(), POLICY) == (
         "The context holds 200,000 tokens: reading them costs $0.0200 in every step."
-        " /compact Focus on code samples costs about $0.14 once, leaves about 40,000,"
-        " saves $0.0160 per step: it pays for itself after 9 steps."
+        " /compact Focus on code samples costs about $0.0942 once, leaves about 40,000,"
+        " saves $0.0160 per step: it pays for itself after 6 steps."
         " The cache holds until 11:05; after that the next prompt pays $0.40 for the context."
     )
 

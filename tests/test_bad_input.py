@@ -938,9 +938,7 @@ def spoilt(machine: Machine) -> str:
     machine.hook(machine.event("SessionEnd", session_id="before"))
     for rest in machine.folder.glob("ledger.db-*"):
         rest.unlink()
-    return (
-        f"The ledger {machine.ledger} cannot be used: {ledger_is_a_folder(machine.ledger)}"
-    )
+    return f"The ledger {machine.ledger} cannot be used: {ledger_is_a_folder(machine.ledger)}"
 
 
 def test_a_failure_that_is_set_to_block_stops_every_time(machine: Machine, strict: bool) -> None:

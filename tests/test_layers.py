@@ -233,12 +233,9 @@ HOT_BUDGET = frozenset(
     }
     | {"policy", "pricing", "reconcile", "sensor", "steps", "transcript", "windows"}
     | {
-        "events",
         "grants",
         "merge",
         "outlook",
-        "people",
-        "plan",
         "projection",
         "reservations",
         "verdicts",
