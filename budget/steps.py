@@ -167,10 +167,10 @@ def _usage(raw: Any) -> Usage:
         split.get("ephemeral_1h_input_tokens") if has_split else 0,
         tools.get("web_search_requests") if isinstance(tools, dict) else 0,
     )
-    return counted(counts)
+    return _counted(counts)
 
 
-def counted(counts: tuple[Any, ...]) -> Usage:
+def _counted(counts: tuple[Any, ...]) -> Usage:
     """A usage of its counts as the API states them, None for one that is missing.
 
     They are: input, output, cache reads, cache writes in all, of these for 5 minutes and for
@@ -180,9 +180,21 @@ def counted(counts: tuple[Any, ...]) -> Usage:
     # The types themselves, not `isinstance`: true and false are no counts.
     if {*map(type, numbers)} != _INT or min(numbers) < 0 or max(numbers) > MAX_TOKENS:
         raise ValueError("not a count")
-    tokens_in, tokens_out, cache_read, write, write_5m, write_1h, searches = numbers
-    if searches > MAX_SEARCHES:
+    if numbers[-1] > MAX_SEARCHES:
         raise ValueError("not a count of searches")
+    return used(*numbers)
+
+
+def used(
+    tokens_in: int,
+    tokens_out: int,
+    cache_read: int,
+    write: int,
+    write_5m: int,
+    write_1h: int,
+    searches: int,
+) -> Usage:
+    """A usage of those counts: see `_counted`."""
     # Of the total, what the split does not call a 1-hour write is a 5-minute write; without a
     # total the split stands alone.
     total = write or write_5m + write_1h
@@ -197,7 +209,7 @@ def milliseconds(timestamp: object) -> int:
     # The client's own form, `2026-11-23T06:39:21.434Z`: day and minute are looked up.
     if len(timestamp) == 24 and timestamp[23] == "Z" and timestamp[19] == ".":
         minute_ms = _day_ms(timestamp[:10]) + _clock_ms(timestamp[11:16])
-        return minute_ms + int(timestamp[17:19]) * 1000 + int(timestamp[20:23])
+        return minute_ms + int(timestamp[17:19] + timestamp[20:23])
     moment = datetime.fromisoformat(timestamp)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
