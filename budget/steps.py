@@ -48,10 +48,6 @@ def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | Non
     answered_by = clean(message.get("model"))
     if answered_by == "<synthetic>" or message.get("usage") is None:
         return None  # the client's own words (an API error, an interruption): nothing was used
-    # The client prices what it asked for, whatever the answer names (2.1.330, 2026-11-23). An
-    # alias of the person's own (a Bedrock profile) says nothing, and the answer's name is better.
-    requested = clean(line.get("requestedModel"))
-    model = requested if "claude" in requested.lower() else answered_by or requested
     message_id = clean(message.get("id")) or clean(line.get("requestId")) or clean(line["uuid"])
     if not message_id:
         raise ValueError("no message id")
@@ -66,7 +62,7 @@ def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | Non
         writer.agent_id,
         prompt_id,
         clean(line.get("gitBranch")),
-        model,
+        priced_model(line.get("requestedModel"), answered_by),
         milliseconds(line["timestamp"]),
         usage,
         clean(raw.get("speed")),
@@ -80,6 +76,15 @@ def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | Non
     )
     steps = [step, *advisors_of(iterations, step)] if iterations else [step]
     return Found(steps, _tool_use_ids(message.get("content")))
+
+
+def priced_model(requested: object, answered_by: object) -> str:
+    """The client prices what it asked for, whatever the answer names (2.1.330, 2026-11-23).
+
+    An alias of the person's own (a Bedrock profile) says nothing, and the answer's name is better.
+    """
+    asked_for, answered = clean(requested), clean(answered_by)
+    return asked_for if "claude" in asked_for.lower() else answered or asked_for
 
 
 def _tool_use_ids(content: Any) -> str:

@@ -14,7 +14,16 @@ from msgspec.json import Decoder
 
 from budget import transcript
 from budget.model import MAX_SEARCHES, MAX_TOKENS, Step
-from budget.steps import Found, Writer, advisors_of, clean, milliseconds, parts_of, used
+from budget.steps import (
+    Found,
+    Writer,
+    advisors_of,
+    clean,
+    milliseconds,
+    parts_of,
+    priced_model,
+    used,
+)
 
 _Count = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
 
@@ -69,6 +78,7 @@ _decode = Decoder(_Line).decode
 _NO_SPLIT, _NO_TOOLS = _Split(), _Tools()
 # Names recur: of models, branches, tiers.
 _name = lru_cache(maxsize=256)(clean)
+_model = lru_cache(maxsize=256)(priced_model)
 
 
 def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
@@ -89,7 +99,6 @@ def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
     ):
         return transcript.decoded(line, writer, prompt_id)
     split, tools = usage.cache_creation or _NO_SPLIT, usage.server_tool_use or _NO_TOOLS
-    requested, answered_by = _name(told.requestedModel), _name(message.model)
     session_id = _name(told.requestSessionId) or writer.session_id
     counts = used(
         usage.input_tokens,
@@ -108,7 +117,7 @@ def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
         writer.agent_id,
         prompt_id,
         _name(told.gitBranch),
-        requested if "claude" in requested.lower() else answered_by or requested,
+        _model(told.requestedModel, message.model),
         milliseconds(told.timestamp),
         counts,
         _name(usage.speed),
