@@ -15,7 +15,7 @@ from budget.transcript import Batch, Cursor, Place, changed, places, read
 from budget.typed import decoded
 
 # Steps are written in transactions of about this many bytes of transcript: what is lost by a kill.
-_TRANSACTION_BYTES = 32 * 1024 * 1024
+_TRANSACTION_BYTES = 64 * 1024 * 1024
 _HEAD_BYTES = 8 * 1024
 
 
