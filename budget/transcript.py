@@ -33,7 +33,7 @@ _USAGE = re.compile(rb'"usage":\{(?:[^{}]++|\{(?:[^{}]++|%b)*+\})*+\}' % _OBJECT
 # How the client begins the line of a prompt or of a tool's result (2.1.330): most bytes are theirs.
 _USER = re.compile(
     rb'\{"parentUuid":(?:null|"[^"\\]{0,100}"),"isSidechain":(?:true|false),'
-    rb'(?:"agentId":"[^"\\]{0,100}",)?"promptId":"([^"\\]{1,100})","type":"user",'
+    rb'(?:"agentId":"[^"\\]{0,100}",)?"promptId":"([^"\\]{1,99})","type":"user",'
 )
 # What a damaged line raises where it is decoded.
 _DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
