@@ -173,7 +173,7 @@ def price(step: Step, table: Table) -> Price:
 
 
 class _Rates(NamedTuple):
-    """What each count of a usage costs, searches included: of a prompt up to a length, and beyond."""
+    """What each count of a usage costs, searches included: of a short prompt and of a long one."""
 
     short: tuple[int, ...]
     above: int | None

@@ -142,5 +142,6 @@ def open_ledgers(env: paths.Env, project: paths.Project, every: bool) -> list[Le
 
 def row_facts(key: str, spend: Spend) -> dict[str, Any]:
     """A row as programs read it."""
-    money = usd6(spend.picousd), usd6(spend.unattributed_picousd)
-    return dict(zip(FACTS, (key, *spend[: len(_COUNTS)], *money, spend.unpriced_steps), strict=True))
+    counts, money = spend[: len(_COUNTS)], (spend.picousd, spend.unattributed_picousd)
+    values = (key, *counts, *map(usd6, money), spend.unpriced_steps)
+    return dict(zip(FACTS, values, strict=True))
