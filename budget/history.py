@@ -15,7 +15,7 @@ from budget.transcript import Batch, Cursor, Place, changed, places, read
 from budget.typed import decoded
 
 # Steps are written in transactions of about this many bytes of transcript: what is lost by a kill.
-_TRANSACTION_BYTES = 32 * 1024 * 1024
+_TRANSACTION_BYTES = 64 * 1024 * 1024
 _HEAD_BYTES = 8 * 1024
 
 
@@ -234,9 +234,11 @@ class _Import:
             steps = [step for _, batch in self._pending for step in batch.steps]
             booked = self._ledger.book(steps, self._table)
             self._count(new_steps=booked.new, raised_steps=booked.raised)
+            last = {place: batch.cursor for place, batch in self._pending}
+            for place, cursor in last.items():
+                self._ledger.move_cursor(place.path, place.session_id, cursor)
             for place, batch in self._pending:
                 self._count(bad_lines=batch.bad_lines)
-                self._ledger.move_cursor(place.path, place.session_id, batch.cursor)
                 reconcile.note(self._ledger, batch.client_totals)
                 self._sessions.add(place.session_id)
             reconcile.settle_all(self._ledger, self._now_ms, self._sessions)

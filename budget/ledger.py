@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from budget.database import Database
 from budget.model import Compaction, Filter, Price, Spend, Step, Usage, Window
-from budget.pricing import Table, price
+from budget.pricing import Prices, Table, price
 from budget.transcript import Cursor
 from budget.windows import QUARTER_MS, SPANS, cover
 
@@ -96,12 +96,13 @@ class Ledger(Database):
             if step.copied_into:
                 changes.copies.append((step.copied_into, step.message_id))
         known_rows = self._known(list(joined))
+        prices = Prices(table)
         new_rows = []
         raised = 0
         for step in joined.values():
             row = known_rows.get(step.message_id)
             if row is None:
-                values = _values(step, price(step, table))
+                values = _values(step, prices.of(step))
                 new_rows.append(values)
                 changes.add_new(values)
                 continue
@@ -111,7 +112,7 @@ class Ledger(Database):
             higher = booked.joined(step)
             if higher != booked:
                 raised += 1
-                cost = price(higher, table)
+                cost = prices.of(higher)
                 self.write(_UPDATE, (*_values(higher, cost), higher.message_id))
                 changes.add(higher, _spend(higher, cost).minus(_spend(booked, old_cost)))
         self.write_many(_INSERT, new_rows)
@@ -208,13 +209,15 @@ class Ledger(Database):
 
     def entry_sums_by(self, column: str, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
         """The same from the entries, for what totals are not kept by."""
+        # Of all entries, the index of times would only be a detour: `+` keeps SQLite from it.
+        at_ms = "+at_ms" if start_ms == 0 and end_ms >= _FAR else "at_ms"
         rows = self.rows(
-            f"SELECT {column}, {_ENTRY_SUMS} FROM entries WHERE at_ms >= ? AND at_ms < ?"
+            f"SELECT {column}, {_ENTRY_SUMS} FROM entries WHERE {at_ms} >= ? AND {at_ms} < ?"
             f" GROUP BY {column}",
             start_ms,
             end_ms,
         )
-        return [(str(row[0]), Spend(*row[1:])) for row in rows]
+        return [(str(key), Spend._make(sums)) for key, *sums in rows]
 
     def unattributed_by_session(self, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
         rows = self.rows(

@@ -23,6 +23,7 @@ TABLE = os.path.join(os.path.dirname(__file__), "prices.json")
 KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 DEAREST = "dearest"
 STATED = "stated by a 1.x client"
+DAY_MS = 86_400_000
 _LARGEST = 4 * 1024 * 1024
 
 # Compiled where one is used: most hooks use none.
@@ -182,6 +183,50 @@ def price(step: Step, table: Table) -> Price:
     bound = _bound(step, table)
     listed = bound if table.listed is None else price(step, table.listed).listed_picousd
     return Price(None, _times(bound, table.multiplier), listed, table.version)
+
+
+class _Rates(NamedTuple):
+    """What each count of a usage costs, searches included: of a short prompt and of a long one."""
+
+    short: tuple[int, ...]
+    above: int | None
+    long: tuple[int, ...]
+
+
+class Prices:
+    """Prices many steps as `price` does: what a model's tokens cost is looked up once a day."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._rates: dict[tuple[str, int], _Rates | None] = {}
+
+    def of(self, step: Step) -> Price:
+        day = (step.model, step.at_ms // DAY_MS)
+        if day not in self._rates:
+            self._rates[day] = _rates_of(*day, self._table)
+        rates = self._rates[day]
+        if rates is None or step.speed == "fast" or step.geo == "us" or step.parts:
+            return price(step, self._table)
+        is_long = rates.above is not None and step.usage.prompt_tokens > rates.above
+        cost = sum(map(mul, step.usage, rates.long if is_long else rates.short))
+        return Price(cost, 0, cost, self._table.version)
+
+
+def _rates_of(model: str, day: int, table: Table) -> _Rates | None:
+    """None where more than the rates of one period decides."""
+    known = resolve(model, table)
+    if known is None or known in table.untrusted or table.listed or table.multiplier != "1":
+        return None
+    period = period_of(day * DAY_MS, table.models[known])
+    if period is not period_of((day + 1) * DAY_MS - 1, table.models[known]):
+        return None
+    search = picousd_per_token(period.get("web_search", "0")) * 10**6
+    long = period.get("long")
+    short_rates, long_rates = (
+        (*_picousd(*[rates.get(kind, "0") for kind in KINDS]), search)
+        for rates in (period, long or period)
+    )
+    return _Rates(short_rates, long["above"] if long else None, long_rates)
 
 
 def period_of(at_ms: int, periods: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from budget import paths
 from budget.ledger import Ledger
+from budget.messages import usd6
 from budget.model import Spend
 from budget.windows import HOUR_MS, day_start_ms, local_time
 
@@ -17,8 +18,12 @@ VIEWS = (*PERIODS, *GROUPS)
 
 # What a total of the ledger is grouped by; the other groups are summed from the entries.
 _TOTAL_COLUMNS = {"model": "model", "agent": "agent", "branch": "branch"}
-_ENTRY_COLUMNS = {"session": "session_id", "prompt": "prompt_id", "user": "user"}
+_ENTRY_COLUMNS = {"session": "session_id", "prompt": "prompt_id"}
 _UNATTRIBUTED = "(unattributed)"
+
+_COUNTS = Spend._fields[:7]
+FACTS = ("key", *_COUNTS, "usd", "unattributed_usd", "unpriced_steps")
+"""What programs read of a row."""
 
 
 class Query(NamedTuple):
@@ -85,8 +90,12 @@ def _grouped(query: Query, ledger: Ledger) -> list[tuple[str, Spend]]:
             (key or (_UNATTRIBUTED if not spend.steps else "(none)"), spend)
             for key, spend in sums
         ]
-    column = _ENTRY_COLUMNS[query.by]
-    rows = ledger.entry_sums_by(column, query.start_ms, query.end_ms)
+    if query.by == "user":
+        sums = ledger.sums_by("user", query.start_ms, query.end_ms)
+        rows = [(key, spend._replace(unattributed_picousd=0)) for key, spend in sums]
+    else:
+        column = _ENTRY_COLUMNS[query.by]
+        rows = ledger.entry_sums_by(column, query.start_ms, query.end_ms)
     keyed = [(key or "(none)", spend) for key, spend in rows]
     sessions = ledger.unattributed_by_session(query.start_ms, query.end_ms)
     if query.by == "session":
@@ -133,18 +142,6 @@ def open_ledgers(env: paths.Env, project: paths.Project, every: bool) -> list[Le
 
 def row_facts(key: str, spend: Spend) -> dict[str, Any]:
     """A row as programs read it."""
-    from budget.messages import usd6
-
-    return {
-        "key": key,
-        "steps": spend.steps,
-        "input_tokens": spend.input_tokens,
-        "output_tokens": spend.output_tokens,
-        "cache_read_tokens": spend.cache_read_tokens,
-        "cache_write_5m_tokens": spend.cache_write_5m_tokens,
-        "cache_write_1h_tokens": spend.cache_write_1h_tokens,
-        "web_searches": spend.web_searches,
-        "usd": usd6(spend.picousd),
-        "unattributed_usd": usd6(spend.unattributed_picousd),
-        "unpriced_steps": spend.unpriced_steps,
-    }
+    counts, money = spend[: len(_COUNTS)], (spend.picousd, spend.unattributed_picousd)
+    values = (key, *counts, *map(usd6, money), spend.unpriced_steps)
+    return dict(zip(FACTS, values, strict=True))

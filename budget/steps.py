@@ -48,10 +48,6 @@ def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | Non
     answered_by = clean(message.get("model"))
     if answered_by == "<synthetic>" or message.get("usage") is None:
         return None  # the client's own words (an API error, an interruption): nothing was used
-    # The client prices what it asked for, whatever the answer names (2.1.330, 2026-11-23). An
-    # alias of the person's own (a Bedrock profile) says nothing, and the answer's name is better.
-    requested = clean(line.get("requestedModel"))
-    model = requested if "claude" in requested.lower() else answered_by or requested
     message_id = clean(message.get("id")) or clean(line.get("requestId")) or clean(line["uuid"])
     if not message_id:
         raise ValueError("no message id")
@@ -66,7 +62,7 @@ def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | Non
         writer.agent_id,
         prompt_id,
         clean(line.get("gitBranch")),
-        model,
+        priced_model(line.get("requestedModel"), answered_by),
         milliseconds(line["timestamp"]),
         usage,
         clean(raw.get("speed")),
@@ -80,6 +76,15 @@ def step_of(line: dict[str, Any], writer: Writer, prompt_id: str) -> Found | Non
     )
     steps = [step, *advisors_of(iterations, step)] if iterations else [step]
     return Found(steps, _tool_use_ids(message.get("content")))
+
+
+def priced_model(requested: object, answered_by: object) -> str:
+    """The client prices what it asked for, whatever the answer names (2.1.330, 2026-11-23).
+
+    An alias of the person's own (a Bedrock profile) says nothing, and the answer's name is better.
+    """
+    asked_for, answered = clean(requested), clean(answered_by)
+    return asked_for if "claude" in asked_for.lower() else answered or asked_for
 
 
 def _tool_use_ids(content: Any) -> str:
@@ -167,10 +172,10 @@ def _usage(raw: Any) -> Usage:
         split.get("ephemeral_1h_input_tokens") if has_split else 0,
         tools.get("web_search_requests") if isinstance(tools, dict) else 0,
     )
-    return counted(counts)
+    return _counted(counts)
 
 
-def counted(counts: tuple[Any, ...]) -> Usage:
+def _counted(counts: tuple[Any, ...]) -> Usage:
     """A usage of its counts as the API states them, None for one that is missing.
 
     They are: input, output, cache reads, cache writes in all, of these for 5 minutes and for
@@ -180,9 +185,21 @@ def counted(counts: tuple[Any, ...]) -> Usage:
     # The types themselves, not `isinstance`: true and false are no counts.
     if {*map(type, numbers)} != _INT or min(numbers) < 0 or max(numbers) > MAX_TOKENS:
         raise ValueError("not a count")
-    tokens_in, tokens_out, cache_read, write, write_5m, write_1h, searches = numbers
-    if searches > MAX_SEARCHES:
+    if numbers[-1] > MAX_SEARCHES:
         raise ValueError("not a count of searches")
+    return used(*numbers)
+
+
+def used(
+    tokens_in: int,
+    tokens_out: int,
+    cache_read: int,
+    write: int,
+    write_5m: int,
+    write_1h: int,
+    searches: int,
+) -> Usage:
+    """A usage of those counts: see `_counted`."""
     # Of the total, what the split does not call a 1-hour write is a 5-minute write; without a
     # total the split stands alone.
     total = write or write_5m + write_1h
@@ -197,7 +214,7 @@ def milliseconds(timestamp: object) -> int:
     # The client's own form, `2026-11-23T06:39:21.434Z`: day and minute are looked up.
     if len(timestamp) == 24 and timestamp[23] == "Z" and timestamp[19] == ".":
         minute_ms = _day_ms(timestamp[:10]) + _clock_ms(timestamp[11:16])
-        return minute_ms + int(timestamp[17:19]) * 1000 + int(timestamp[20:23])
+        return minute_ms + int(timestamp[17:19] + timestamp[20:23])
     moment = datetime.fromisoformat(timestamp)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -10,6 +10,7 @@ import os
 import re
 from binascii import crc32
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from io import FileIO
 from json import loads as json_loads
 from typing import Any, NamedTuple
@@ -29,6 +30,11 @@ _MARK = b'"output_tokens"'
 # repetition.
 _OBJECT = rb"\{[^{}]*+\}"
 _USAGE = re.compile(rb'"usage":\{(?:[^{}]++|\{(?:[^{}]++|%b)*+\})*+\}' % _OBJECT)
+# How the client begins the line of a prompt or of a tool's result (2.1.330): most bytes are theirs.
+_USER = re.compile(
+    rb'\{"parentUuid":(?:null|"[^"\\]{0,100}"),"isSidechain":(?:true|false),'
+    rb'(?:"agentId":"[^"\\]{0,100}",)?"promptId":"([^"\\]{1,99})","type":"user",'
+)
 # What a damaged line raises where it is decoded.
 _DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
@@ -181,13 +187,15 @@ def read(
             steps: list[Step] = []
             searched = 0
             repeated = _Repeated()
+            between = _Between(prompt_id)
             for start, at, stop in _usage_lines(data, end):
                 if stop - start > MAX_LINE:
                     bad_lines += 1
                     continue
                 if searched < start:
-                    prompt_id = _last_prompt(data, searched, start) or prompt_id
-                searched = stop
+                    between.look(data, searched, start)
+                    prompt_id = between.prompt_id
+                searched = stop + 1
                 if repeated.skips(data, start, at, stop):
                     continue
                 line = data[start:stop]
@@ -196,7 +204,9 @@ def read(
                 except _DAMAGED:
                     bad_lines += 1
                     continue
-                if found is not None:
+                if found is None:
+                    between.others += line + b"\n"
+                else:
                     same_step = found.steps[0].message_id == message_id
                     tool_use_ids = f"{tool_use_ids} {found.tools}" if same_step else found.tools
                     message_id = found.steps[0].message_id
@@ -210,14 +220,14 @@ def read(
                     continue
                 tool_use_ids = f"{tool_use_ids} {found.tools if found else ''}"
             tool_use_ids = tool_use_ids.strip()
-            newer_prompt = _last_prompt(data, searched, end)
-            if newer_prompt and newer_prompt != prompt_id:
-                prompt_id, tool_use_ids = newer_prompt, NOT_ANSWERED
+            between.look(data, searched, end)
+            if between.prompt_id != prompt_id:
+                prompt_id, tool_use_ids = between.prompt_id, NOT_ANSWERED
             offset += end - unended
             if end:
                 tail = _checksum(data[max(0, end - _HEAD) : end])
-            client_totals = _cost_states(data, end, place)
-            compactions = _compactions(data, end, place)
+            client_totals = _cost_states(between.others, place)
+            compactions = _compactions(between.others, place)
             data[: size - end] = data[end:size]
             size -= end
             if size > MAX_LINE:
@@ -348,6 +358,38 @@ def _usage_lines(data: bytearray, end: int) -> Iterator[tuple[int, int, int]]:
         done = stop + 1
 
 
+class _Between:
+    """What the lines between those of steps tell: the prompt, and what the client says itself.
+
+    The first keys of most tell what they are; what follows them need not be searched.
+    """
+
+    def __init__(self, prompt_id: str) -> None:
+        self.prompt_id = prompt_id
+        self.others = bytearray()
+        """The lines that are no prompt and no tool's result, as far as their first keys tell."""
+
+    def look(self, data: bytearray, start: int, end: int) -> None:
+        """Takes in the whole lines of `data[start:end]`."""
+        while start < end:
+            user = _USER.match(data, start, end)
+            if user:
+                self.prompt_id = _prompt(user[1])
+                start = data.find(b"\n", start, end) + 1
+                continue
+            # Up to the next line that may be of that kind; this line too when it says so later on.
+            at = data.find(b'"type":"user"', start, end)
+            stop = end if at == -1 else data.rfind(b"\n", start, at) + 1 or data.find(b"\n", at) + 1
+            self.prompt_id = _last_prompt(data, start, stop) or self.prompt_id
+            self.others += data[start:stop]
+            start = stop
+
+
+@lru_cache(maxsize=16)
+def _prompt(told: bytes) -> str:
+    return clean(told.decode("utf-8", "replace"))
+
+
 def _last_prompt(data: bytearray, start: int, end: int) -> str:
     mark = b'"promptId":"'
     at = data.rfind(mark, start, end)
@@ -355,7 +397,7 @@ def _last_prompt(data: bytearray, start: int, end: int) -> str:
         return ""
     at += len(mark)
     end = data.find(b'"', at, min(at + 100, end))
-    return "" if end == -1 else clean(data[at:end].decode("utf-8", "replace"))
+    return "" if end == -1 else _prompt(bytes(data[at:end]))
 
 
 def _skip_line(file: FileIO, length: int, edge: bytes, told: bool) -> tuple[int, bool]:
@@ -376,15 +418,15 @@ def _skip_line(file: FileIO, length: int, edge: bytes, told: bool) -> tuple[int,
     return 0, False
 
 
-def _cost_states(data: bytearray, end: int, place: Place) -> list[ClientTotal]:
+def _cost_states(lines: bytearray, place: Place) -> list[ClientTotal]:
     """The client's own total at the end of a stretch: it writes one when a session ends (2.1.330).
 
     It is cumulative over resumes, so the last one is the highest.
     """
-    at = data.rfind(b'"cost-state"', 0, end)
+    at = lines.rfind(b'"cost-state"')
     if at == -1:
         return []
-    line = data[data.rfind(b"\n", 0, at) + 1 : data.find(b"\n", at)]
+    line = lines[lines.rfind(b"\n", 0, at) + 1 : lines.find(b"\n", at)]
     try:
         state = json_loads(line)
         total = stated_picousd(state["totalCostUSD"])
@@ -395,14 +437,14 @@ def _cost_states(data: bytearray, end: int, place: Place) -> list[ClientTotal]:
     return [] if total is None else [ClientTotal(place.session_id, "transcript", 0, 0, total)]
 
 
-def _compactions(data: bytearray, end: int, place: Place) -> list[Compaction]:
+def _compactions(lines: bytearray, place: Place) -> list[Compaction]:
     """The compactions a stretch tells of (`compact_boundary` lines, 2.1.330, 2026-11-23)."""
     found = []
-    at = data.find(b'"compact_boundary"', 0, end)
+    at = lines.find(b'"compact_boundary"')
     while at != -1:
-        stop = data.find(b"\n", at)
+        stop = lines.find(b"\n", at)
         try:
-            line = json_loads(data[data.rfind(b"\n", 0, at) + 1 : stop])
+            line = json_loads(lines[lines.rfind(b"\n", 0, at) + 1 : stop])
             sizes = line["compactMetadata"]
             before, after = sizes["preTokens"], sizes.get("postTokens", 0)
             told = (line["type"], line["subtype"], place.agent_id)
@@ -411,7 +453,7 @@ def _compactions(data: bytearray, end: int, place: Place) -> list[Compaction]:
                 found.append(Compaction(place.session_id, at_ms, before, after, automatic))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             pass  # a text that happens to hold the word
-        at = data.find(b'"compact_boundary"', stop, end)
+        at = lines.find(b'"compact_boundary"', stop)
     return found
 
 

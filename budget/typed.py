@@ -7,30 +7,41 @@ agree.
 """
 
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import MsgspecError, Struct
+from msgspec import Meta, MsgspecError, Struct
 from msgspec.json import Decoder
 
 from budget import transcript
-from budget.model import Step
-from budget.steps import Found, Writer, advisors_of, clean, counted, milliseconds, parts_of
+from budget.model import MAX_SEARCHES, MAX_TOKENS, Step
+from budget.steps import (
+    Found,
+    Writer,
+    advisors_of,
+    clean,
+    milliseconds,
+    parts_of,
+    priced_model,
+    used,
+)
+
+_Count = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
 
 
 class _Split(Struct, gc=False):
-    ephemeral_5m_input_tokens: int | None = None
-    ephemeral_1h_input_tokens: int | None = None
+    ephemeral_5m_input_tokens: _Count = 0
+    ephemeral_1h_input_tokens: _Count = 0
 
 
 class _Tools(Struct, gc=False):
-    web_search_requests: int | None = None
+    web_search_requests: Annotated[int, Meta(ge=0, le=MAX_SEARCHES)] = 0
 
 
 class _Usage(Struct, gc=False):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
+    input_tokens: _Count = 0
+    output_tokens: _Count = 0
+    cache_read_input_tokens: _Count = 0
+    cache_creation_input_tokens: _Count = 0
     cache_creation: _Split | None = None
     server_tool_use: _Tools | None = None
     speed: str | None = None
@@ -64,9 +75,10 @@ class _Line(Struct, gc=False):
 
 
 _decode = Decoder(_Line).decode
-_NO_SPLIT, _NO_TOOLS = _Split(0, 0), _Tools(0)
+_NO_SPLIT, _NO_TOOLS = _Split(), _Tools()
 # Names recur: of models, branches, tiers.
 _name = lru_cache(maxsize=256)(clean)
+_model = lru_cache(maxsize=256)(priced_model)
 
 
 def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
@@ -87,18 +99,15 @@ def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
     ):
         return transcript.decoded(line, writer, prompt_id)
     split, tools = usage.cache_creation or _NO_SPLIT, usage.server_tool_use or _NO_TOOLS
-    requested, answered_by = _name(told.requestedModel), _name(message.model)
     session_id = _name(told.requestSessionId) or writer.session_id
-    used = counted(
-        (
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cache_read_input_tokens,
-            usage.cache_creation_input_tokens,
-            split.ephemeral_5m_input_tokens,
-            split.ephemeral_1h_input_tokens,
-            tools.web_search_requests,
-        )
+    counts = used(
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_input_tokens,
+        usage.cache_creation_input_tokens,
+        split.ephemeral_5m_input_tokens,
+        split.ephemeral_1h_input_tokens,
+        tools.web_search_requests,
     )
     iterations = usage.iterations
     step = Step(
@@ -108,14 +117,14 @@ def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
         writer.agent_id,
         prompt_id,
         _name(told.gitBranch),
-        requested if "claude" in requested.lower() else answered_by or requested,
+        _model(told.requestedModel, message.model),
         milliseconds(told.timestamp),
-        used,
+        counts,
         _name(usage.speed),
         _name(usage.inference_geo),
         _name(usage.service_tier),
         1,
-        parts_of(iterations, used) if iterations else (),
+        parts_of(iterations, counts) if iterations else (),
         None,
         writer.session_id if session_id != writer.session_id else "",
         writer.user,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from budget.errors import PriceError
 from budget.model import PICO, Price, Step, Usage
-from budget.pricing import Table, corrected, load_table, newest_table, price, resolve
+from budget.pricing import Prices, Table, corrected, load_table, newest_table, price, resolve
 from tests.samples import AT_MS, DAY_MS, RATE, a_step
 
 CENT = PICO // 100
@@ -464,3 +464,45 @@ def test_a_newer_table_that_the_person_put_in_place_holds(tmp_path: Path) -> Non
 def test_a_step_of_the_shipped_table_names_its_version() -> None:
     step: Step = a_step(model="claude-sonnet-5")
     assert price(step, REAL).version == REAL.version
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        TABLE,
+        REAL,
+        TABLE._replace(multiplier="0.85"),
+        TABLE._replace(untrusted=frozenset({"claude-alpha-1"})),
+        TABLE._replace(listed=REAL),
+    ],
+)
+@given(
+    at_ms=st.sampled_from([MAY_2026_MS - 1, MAY_2026_MS, AT_MS]) | st.integers(0, 2 * AT_MS),
+    used=st.builds(Usage, *[st.integers(0, 250_000)] * 5, st.integers(0, 3)),
+    model=st.sampled_from(["claude-alpha-1", "claude-beta-2", "claude-haiku-5-5", "mine"]),
+    speed=st.sampled_from(["", "standard", "fast"]),
+    geo=st.sampled_from(["", "us"]),
+    parts=st.booleans(),
+)
+def test_many_steps_are_priced_as_one_is(
+    table: Table, at_ms: int, used: Usage, model: str, speed: str, geo: str, parts: bool
+) -> None:
+    several = (used._replace(input_tokens=0), Usage(used.input_tokens)) if parts else ()
+    step: Step = a_step(model=model)
+    step = step._replace(at_ms=at_ms, usage=used, speed=speed, geo=geo, parts=several)
+    prices = Prices(table)
+    assert prices.of(step) == prices.of(step) == price(step, table)
+    # On another day of the same model, another period may hold.
+    later = step._replace(at_ms=at_ms + 180 * DAY_MS)
+    assert prices.of(later) == price(later, table)
+
+
+def test_a_period_that_begins_within_a_day_holds_from_then_on() -> None:
+    first, second = TABLE.models["claude-beta-2"]
+    begins = {**first, "from": "2026-05-01T12:00"}
+    table = TABLE._replace(models={"claude-beta-2": [begins, second]})
+    prices = Prices(table)
+    for hours in (11, 12):
+        step: Step = a_step(model="claude-beta-2")
+        step = step._replace(at_ms=MAY_2026_MS + hours * DAY_MS // 24)
+        assert prices.of(step) == price(step, table)

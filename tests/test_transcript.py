@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -21,6 +22,7 @@ from budget.model import MAX_TOKENS, Step, Usage
 from budget.steps import Writer, clean
 from budget.transcript import Cursor, Place, agent_type, changed, decoded, places, read
 from tests.samples import (
+    AT,
     AT_MS,
     MODEL,
     ROUND_TABLE,
@@ -937,3 +939,91 @@ def test_an_agent_whose_type_is_not_told_is_a_subagent(tmp_path: Path, meta: byt
 def test_a_pipe_in_place_of_the_meta_file_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "agent-a1.meta.json")
     assert agent_type(Place(str(tmp_path / "agent-a1.jsonl"), SESSION, "", "a1")) == "subagent"
+
+
+# -- the first keys of a line ----------------------------------------------------------------------
+
+
+def user_line(prompt_id: str, text: str, agent_id: str = "") -> bytes:
+    """A prompt or a result, with the first keys that the client gives it (2.1.330)."""
+    return line(
+        {
+            "parentUuid": "8b7e0b7e-0001",
+            "isSidechain": bool(agent_id),
+            **({"agentId": agent_id} if agent_id else {}),
+            "promptId": prompt_id,
+            "type": "user",
+            "message": {"role": "user", "content": text},
+            "toolUseResult": {"kind": "cost-state", "subtype": "compact_boundary"},
+            "timestamp": AT,
+        }
+    )
+
+
+def told_total(usd: float) -> bytes:
+    return line({"type": "cost-state", "sessionId": SESSION, "totalCostUSD": usd})
+
+
+def compacted(before: int) -> bytes:
+    told: dict[str, Any] = {"type": "system", "subtype": "compact_boundary", "timestamp": AT}
+    return line({**told, "compactMetadata": {"preTokens": before, "trigger": "auto"}})
+
+
+BETWEEN = st.lists(
+    st.sampled_from(
+        [
+            user_line("prompt-1", "hello"),
+            user_line("prompt-2", 'a "quote" of "output_tokens"', "a1"),
+            user_line("x" * 100, "an id that is too long"),
+            user_line('prompt "3"', told_total(9).decode()),
+            prompt_line("prompt-4"),
+            result_line(compacted(1).decode()),
+            line({"type": "attachment", "text": '"type":"user"'}),
+            line({"type": "attachment", "promptId": "prompt-5", "nested": {"type": "user"}}),
+            told_total(1.5),
+            compacted(100_000),
+            b"\n",
+            b"damage\n",
+            step_line("msg_1"),
+            step_line("msg_2", usage(300), tools=["toolu_1"]),
+        ]
+    ),
+    max_size=12,
+)
+
+
+@given(BETWEEN, st.integers(100, 3000))
+def test_the_first_keys_of_a_line_tell_what_the_whole_line_does(
+    lines: list[bytes], chunk: int
+) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch, quick_folder() as folder:
+        path = Path(folder, "t.jsonl")
+        path.write_bytes(b"".join(lines))
+        monkeypatch.setattr(transcript, "CHUNK", chunk)
+        place = Place(str(path), SESSION)
+        quick = list(read(place, Cursor()))
+        monkeypatch.setattr(transcript, "_USER", re.compile(rb"(?!)"))
+        slow = list(read(place, Cursor()))
+    assert [batch.cursor for batch in quick] == [batch.cursor for batch in slow]
+    assert [batch.steps for batch in quick] == [batch.steps for batch in slow]
+    assert [batch.compactions for batch in quick] == [batch.compactions for batch in slow]
+    # Its words in a result hide none of the client's totals from who knows the line as a result.
+    hidden = [batch.client_totals for batch in slow]
+    assert all(
+        one.client_totals == other or not other for one, other in zip(quick, hidden, strict=True)
+    )
+
+
+def test_the_clients_words_are_found_among_prompts_and_steps(file: Path) -> None:
+    file.write_bytes(
+        user_line("prompt-1", "hello")
+        + step_line("msg_1")
+        + compacted(100_000)
+        + told_total(1.5)
+        + user_line("prompt-2", "more")
+    )
+    (told,) = [batch for batch in read(Place(str(file), SESSION), Cursor()) if batch.steps]
+    assert [step.prompt_id for step in told.steps] == ["prompt-1"]
+    assert told.cursor.prompt_id == "prompt-2"
+    assert [total.total_picousd for total in told.client_totals] == [15 * 10**11]
+    assert [compaction.before_tokens for compaction in told.compactions] == [100_000]

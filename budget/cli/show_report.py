@@ -84,6 +84,6 @@ def _print_csv(made: reports.Report) -> None:
     import csv
 
     rows = [reports.row_facts(key, spend) for key, spend in made.rows.items()]
-    writer = csv.DictWriter(sys.stdout, fieldnames=list(reports.row_facts("", made.total)))
+    writer = csv.DictWriter(sys.stdout, fieldnames=reports.FACTS)
     writer.writeheader()
     writer.writerows(rows)
