@@ -14,6 +14,8 @@ from budget.windows import CALENDAR
 
 RANKS = {"managed": 0, "team": 1, "local": 2, "user": 2, "program": 2, "repo": 3}
 _DEFAULT_WARN_AT = [0.8]
+_MIN_SAVING = PICO // 10
+_PAYS_BACK_STEPS = 20
 # What makes two limits of one name comparable: with all of these equal, the lower is the stricter.
 _FILTERS = ("models", "agents", "branches")
 _COMPARABLE = ("name", "per", "unit", "scope", "on_exceed", "stop", *_FILTERS)
@@ -44,11 +46,10 @@ def merged(settings: list[tuple[Layer, dict[str, Any]]], person: str) -> Compile
 
     advice: dict[str, Any] = {}
     for layer, each in settings:
-        # What comes with a clone may say what to keep, and not order what costs money.
-        own = layer.trusted and layer.name != "repo"
-        said = (
-            each["advice"] if own else {k: v for k, v in each["advice"].items() if k != "compact"}
-        )
+        said = dict(each["advice"])
+        if layer.name == "repo" or not layer.trusted:
+            # What comes with a clone cannot have a compaction made that is hardly worth it.
+            said = {key: _careful(key, value) for key, value in said.items()}
         advice = {**said, **advice}
     grants = [
         (each["rules"]["max_grant_usd"], f"{layer.shown}, rules.max_grant_usd")
@@ -62,8 +63,8 @@ def merged(settings: list[tuple[Layer, dict[str, Any]]], person: str) -> Compile
         "timezone": first("timezone", ""),
         "on_error": _on_error(settings),
         "advise_context_tokens": advice.get("context_tokens", 100_000),
-        "advise_min_saving": advice.get("min_saving_usd", PICO // 10),
-        "advise_pays_back_steps": advice.get("pays_back_steps", 20),
+        "advise_min_saving": advice.get("min_saving_usd", _MIN_SAVING),
+        "advise_pays_back_steps": advice.get("pays_back_steps", _PAYS_BACK_STEPS),
         "compact": advice.get("compact", "advise"),
         "focus": advice.get("focus", ""),
         # A repository cannot run anything; local is a file in a repository's folder.
@@ -90,6 +91,13 @@ def merged(settings: list[tuple[Layer, dict[str, Any]]], person: str) -> Compile
         "max_grant_source": max_grant_source,
         "held": [],
     }
+
+
+def _careful(key: str, value: Any) -> Any:
+    """A threshold of advice, no lower than the default."""
+    if key == "min_saving_usd":
+        return max(value, _MIN_SAVING)
+    return min(value, _PAYS_BACK_STEPS) if key == "pays_back_steps" else value
 
 
 def _rows(settings: list[tuple[Layer, dict[str, Any]]], person: str) -> list[Row]:
