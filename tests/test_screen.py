@@ -77,7 +77,7 @@ def test_a_session_line_tells_what_is_left(home: Home) -> None:
 
 
 def test_a_finished_agent_starts_no_new_turn_when_the_budget_is_used_up(home: Home) -> None:
-    home.write(".claude/budget.toml", budget_toml(session="usd = 0.0120"))
+    home.write(".claude/budget.toml", budget_toml(session='usd = 0.0120\nstop = "after"'))
     with (
         Stub(spawn_agents(2, None)) as stub,
         open_client(home, stub, plugin_dir=ROOT) as screen,
