@@ -246,6 +246,11 @@ def _warnings(setting: Setting, decision: Decision, to_model: bool) -> Answer:
             told.append(verdict)
     if not texts:
         return {}
+    threshold = setting.policy.advise_context_tokens
+    if threshold and setting.ledger.context_tokens(setting.event.session_id) >= threshold:
+        from budget import counselling  # only where the context is worth a thought
+
+        texts += filter(None, [counselling.beside_a_warning(_counselled(setting))])
     answer: Answer = {"systemMessage": "\n".join(texts)}
     _notify(setting, "warning", told, "\n".join(texts))
     if to_model:

@@ -56,6 +56,14 @@ def at_start(session: Session, source: str) -> list[str]:
     return [f"budget: {text}"] if text else []
 
 
+def beside_a_warning(session: Session) -> str:
+    """What is worth doing, where a mark of a budget was just passed; empty when nothing is."""
+    given = _given(session)
+    if given is None or given.kind != "compact":
+        return ""
+    return advice_words.advice(given, session.focused)
+
+
 def asked(session: Session, decision: Decision) -> str:
     """The answer to `/budget:advice`: the one action, and the figures it is told from."""
     table = pipeline.price_table(session.policy, session.env)

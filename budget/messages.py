@@ -1,6 +1,7 @@
 """What budget says, word for word: what happened with its numbers, from where, what to do. Pure."""
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Protocol
 
 from budget.model import LEVEL_UNITS, PERCENT_UNITS, PICO, Budget, Policy, Verdict
@@ -277,6 +278,18 @@ def grant_line(made: "Granted", budget: Budget, now_ms: int) -> str:
     return (
         f"+{_amount_words(made.amount, budget)} on {made.budget} {_until(made, budget, now_ms)},"
         f" granted by {made.person or 'somebody'}{reason}"
+    )
+
+
+def grant_made(facts: Mapping[str, Any], tz: tzinfo | None) -> str:
+    """One grant that was made, as a report of its time shows it."""
+    unit = str(facts["unit"])
+    words = "" if unit == "usd" or unit in PERCENT_UNITS else f" {_UNIT_WORDS.get(unit, '')}"
+    reason = f": {facts['reason']}" if facts["reason"] else ""
+    at = f"{local_time(facts['at_ms'], tz):%Y-%m-%d %H:%M}"
+    return (
+        f"{at} +{amount(facts['amount'], unit)}{words} on {facts['budget']},"
+        f" by {facts['person'] or 'somebody'}{reason}"
     )
 
 

@@ -140,6 +140,8 @@ def show_report(report: Report, by: str) -> None:
         console.print(f"[yellow]![/yellow] {steps}")
     if report.skipped_lines:
         console.print(f"[yellow]![/yellow] {report.skipped_lines} damaged lines are not counted.")
+    for line in report.grants:
+        console.print(f"Granted: {escape(line)}")
 
 
 def _report_row(spend: Spend, total: Spend) -> list[str]:

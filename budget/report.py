@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
-from budget import paths
+from budget import events, messages, paths
 from budget.ledger import Ledger
 from budget.messages import usd6
 from budget.model import Spend
@@ -20,6 +20,7 @@ VIEWS = (*PERIODS, *GROUPS)
 _TOTAL_COLUMNS = {"model": "model", "agent": "agent", "branch": "branch"}
 _ENTRY_COLUMNS = {"session": "session_id", "prompt": "prompt_id"}
 _UNATTRIBUTED = "(unattributed)"
+_GRANTS = 100
 
 _COUNTS = Spend._fields[:7]
 FACTS = ("key", *_COUNTS, "usd", "unattributed_usd", "unpriced_steps")
@@ -50,6 +51,8 @@ class Report(NamedTuple):
     unpriced_models: list[str]
     skipped_lines: int
     """Damaged lines of the transcripts: what was in them is not counted."""
+    grants: tuple[str, ...] = ()
+    """The last grants that were made in the time of the report, a line each."""
 
     @property
     def total(self) -> Spend:
@@ -61,14 +64,19 @@ def make(query: Query, ledgers: Iterable[Ledger]) -> Report:
     rows: dict[str, Spend] = {}
     unpriced: set[str] = set()
     skipped = 0
+    granted: list[dict[str, Any]] = []
     for ledger in ledgers:
         for key, spend in _grouped(query, ledger):
             rows[key] = rows[key].plus(spend) if key in rows else spend
         unpriced.update(ledger.unpriced_models())
         skipped += ledger.bad_lines()
+        made = events.last(ledger, (events.GRANT,), _GRANTS, query.end_ms - 1)
+        granted += [each.facts for each in made if each.at_ms >= query.start_ms]
     rows = {key: spend for key, spend in rows.items() if any(spend)}
     order = sorted(rows) if query.by in PERIODS else sorted(rows, key=lambda key: _rank(rows[key]))
-    return Report({key: rows[key] for key in order}, sorted(unpriced), skipped)
+    granted.sort(key=lambda facts: int(facts["at_ms"]))
+    lines = tuple(messages.grant_made(facts, query.tz) for facts in granted)
+    return Report({key: rows[key] for key in order}, sorted(unpriced), skipped, lines)
 
 
 def _rank(spend: Spend) -> tuple[int, int]:

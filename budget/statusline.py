@@ -8,7 +8,7 @@ import sys
 import time
 from json import loads
 
-from budget import messages, paths, pipeline, plan, reconcile
+from budget import advice_words, counsel, messages, paths, pipeline, plan, reconcile
 from budget.errors import BudgetError
 from budget.evaluate import Decision
 from budget.ledger import Ledger
@@ -54,13 +54,38 @@ def line(status: object, env: paths.Env, now_ms: int) -> str:
             _book_total(ledger, ClientTotal(session_id, "status line", 0, 0, total), now_ms)
         person = paths.person(env, project)
         decision = judge(policy, ledger, env, session_id, now_ms, person, for_s=0.2)
+        extra = _extra(ledger, policy, env, session_id, decision, now_ms) if ledger else []
     if policy.budgets:
         parts.append(_budget(nearest(decision), policy, now_ms, colour="NO_COLOR" not in env))
     else:
         parts.append("no budget set")
+    parts += extra
     if policy.problems:
         parts.append("config error: budget check")
     return " · ".join(parts)
+
+
+def _extra(
+    ledger: Ledger,
+    policy: Policy,
+    env: paths.Env,
+    session_id: str,
+    decision: Decision,
+    now_ms: int,
+) -> list[str]:
+    """How fast money goes, and the one thing that is worth doing, where there is one."""
+    extra = []
+    burning = counsel.burning(ledger, policy, decision, now_ms)
+    if burning.per_hour:
+        extra.append(f"{advice_words.about(burning.per_hour)}/h")
+    threshold = policy.advise_context_tokens
+    if threshold and ledger.context_tokens(session_id) >= threshold:
+        table = pipeline.price_table(policy, env)
+        given = counsel.advise(ledger, table, policy, session_id, now_ms)
+        if given and given.kind != "none":
+            saved = advice_words.about(given.saved_per_step_picousd)
+            extra.append(f"/{given.kind} saves {saved} a step")
+    return extra
 
 
 def _book_total(ledger: Ledger, report: ClientTotal, now_ms: int) -> None:

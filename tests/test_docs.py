@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -70,6 +71,12 @@ def test_the_configuration_page_lists_every_key(heading: str, keys: dict[str, ob
     page = (ROOT / "docs" / "configuration.md").read_text()
     section = page.split(heading)[1].split("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(keys)
+
+
+def test_the_tables_of_keys_and_the_schemas_are_made_of_the_table_of_keys() -> None:
+    check = [sys.executable, "docs/tables.py", "--check"]
+    run = subprocess.run(check, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", ""), "run: python docs/tables.py"
 
 
 def test_the_export_page_lists_every_field() -> None:

@@ -75,6 +75,7 @@ def _print_json(made: reports.Report, query: reports.Query, timezone: str) -> No
         "total": reports.row_facts("total", made.total),
         "unpriced_models": made.unpriced_models,
         "skipped_lines": made.skipped_lines,
+        "grants": list(made.grants),
     }
     # A field a line, without indentation: that comes from an encoder ten times as slow.
     print(json.dumps(facts, separators=(",\n", ": ")))
