@@ -1,4 +1,5 @@
-"""Removes what the state folder no longer needs: old reports of the sensor, old marks of failures.
+"""Removes what the state folder no longer needs: reports of the sensor, marks of failures, what held
+in sessions - all of sessions that ended long ago.
 
 What they told is in the ledger, or was said. Ledgers, policies and logs are never touched.
 """
@@ -13,8 +14,9 @@ KEPT_S = 30 * 86_400
 
 def sweep(env: paths.Env, now_s: float) -> None:
     """Once a session; what cannot be removed stays."""
-    for name in ("client", "said"):
-        folder = os.path.join(paths.state_folder(env), name)
+    state = paths.state_folder(env)
+    sessions = [os.path.join(os.path.dirname(file), "sessions") for file in paths.all_ledgers(env)]
+    for folder in (os.path.join(state, "client"), os.path.join(state, "said"), *sessions):
         try:
             with os.scandir(folder) as entries:
                 old = [each for each in entries if _age(each, now_s) > KEPT_S]
