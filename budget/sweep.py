@@ -1,5 +1,6 @@
-"""Removes what the state folder no longer needs: reports of the sensor, marks of failures, what held
-in sessions - all of sessions that ended long ago.
+"""Removes what the state folder no longer needs of sessions that ended long ago.
+
+Reports of the sensor, marks of failures, and what held in a session.
 
 What they told is in the ledger, or was said. Ledgers, policies and logs are never touched.
 """
