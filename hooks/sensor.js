@@ -8,6 +8,7 @@
 
 const instance = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 10)}`;
 const ordered = new Set(); // orders that were carried out
+let reporting = null; // the report that is being written
 let session = null; // what this process counted from, in the session it is in
 
 async function stateFolder($) {
@@ -21,6 +22,10 @@ async function stateFolder($) {
 }
 
 async function report($) {
+  // One at a time: a report that overtakes another would be replaced by the older figure.
+  while (reporting) await reporting;
+  let done;
+  reporting = new Promise((resolve) => { done = resolve; });
   try {
     const id = await $.session.id();
     const usage = await $.session.usage();
@@ -46,6 +51,9 @@ async function report($) {
     );
   } catch (error) {
     console.error(`the client's total was not reported: ${error}`);
+  } finally {
+    reporting = null;
+    done();
   }
 }
 

@@ -282,7 +282,8 @@ def test_a_crash_keeps_what_was_spent(home: Home) -> None:
         ran = run(home, stub, "--output-format", "text", "count", client=kill)
         made = len(stub.requests)
     assert (ran.code, ran.facts["outcome"]) == (137, "failed")
-    assert made - 1 <= len(entries(home)) <= made
+    # The client writes its transcript in batches: what it had not written when it died is lost.
+    assert made - 2 <= len(entries(home)) <= made
     assert booked(home) > 0
 
 
