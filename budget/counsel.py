@@ -93,7 +93,8 @@ def burning(ledger: Ledger, policy: Policy, decision: Decision, now_ms: int) -> 
     first_ms = ledger.first_entry_ms(since_ms)
     over_ms = max(_LEAST_MS, now_ms - (now_ms if first_ms is None else max(first_ms, since_ms)))
     recent = ledger.spend(Window(since_ms, None)).counted_picousd
-    rate = burn.per_hour(recent, over_ms)
+    # Without a step there is no time over which it was spent.
+    rate = 0 if first_ms is None else burn.per_hour(recent, over_ms)
     first, first_in = None, None
     for verdict in decision.verdicts:
         if verdict.budget.unit == "usd" and not verdict.exceeded and rate:
