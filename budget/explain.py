@@ -75,16 +75,21 @@ def standing_at(
 def _of_event(
     facts: dict[str, Any], stop: events.Event, ledger: Ledger, env: paths.Env
 ) -> Explained:
-    fields = {key: facts[key] for key in Budget._fields}
-    for key in ("warn_at", "models", "agents", "branches"):
-        fields[key] = tuple(fields[key])
-    budget = Budget(**{**fields, "source": Source(**facts["source"])})
+    budget = budget_of(facts)
     start_ms, end_ms, session_id = facts["window"]
     at = Window(start_ms, end_ms, session_id)
     found = _history(budget, at, stop.at_ms, ledger, env, stop.facts.get("person", ""))
     told = _explained(budget, at, stop.at_ms, stop.session_id, stop.agent_id, True, found)
     numbers = {key: facts[key] for key in ("spent", "granted", "reserved", "expected")}
     return told._replace(**numbers)
+
+
+def budget_of(facts: dict[str, Any]) -> Budget:
+    """The budget that a stop was told of."""
+    fields = {key: facts[key] for key in Budget._fields}
+    for key in ("warn_at", "models", "agents", "branches"):
+        fields[key] = tuple(fields[key])
+    return Budget(**{**fields, "source": Source(**facts["source"])})
 
 
 def _explained(

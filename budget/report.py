@@ -93,11 +93,7 @@ def _grouped(query: Query, ledger: Ledger) -> list[tuple[str, Spend]]:
     if query.by in _TOTAL_COLUMNS:
         column = _TOTAL_COLUMNS[query.by]
         sums = ledger.sums_by(column, query.start_ms, query.end_ms)
-        return [
-            # The unattributed amount has neither model nor agent; a branch may well be unknown.
-            (key or (_UNATTRIBUTED if not spend.steps else "(none)"), spend)
-            for key, spend in sums
-        ]
+        return [row for key, spend in sums for row in _without_name(key, spend)]
     if query.by == "user":
         sums = ledger.sums_by("user", query.start_ms, query.end_ms)
         rows = [(key, spend._replace(unattributed_picousd=0)) for key, spend in sums]
@@ -110,6 +106,14 @@ def _grouped(query: Query, ledger: Ledger) -> list[tuple[str, Spend]]:
         return keyed + sessions
     rest = sum(spend.unattributed_picousd for _, spend in sessions)
     return [*keyed, (_UNATTRIBUTED, Spend(unattributed_picousd=rest))] if rest else keyed
+
+
+def _without_name(key: str, spend: Spend) -> list[tuple[str, Spend]]:
+    """What is unattributed has no model, agent or branch; a branch may well be unknown, too."""
+    if key:
+        return [(key, spend)]
+    beyond = Spend(unattributed_picousd=spend.unattributed_picousd)
+    return [("(none)", spend.minus(beyond)), (_UNATTRIBUTED, beyond)]
 
 
 def _by_period(query: Query, ledger: Ledger) -> list[tuple[str, Spend]]:
