@@ -89,12 +89,7 @@ def saved(
 
 def burning(ledger: Ledger, policy: Policy, decision: Decision, now_ms: int) -> Burn:
     """The rate of the last minutes, and where it leads."""
-    since_ms = now_ms - LAST_MINUTES * 60_000
-    first_ms = ledger.first_entry_ms(since_ms)
-    over_ms = max(_LEAST_MS, now_ms - (now_ms if first_ms is None else max(first_ms, since_ms)))
-    recent = ledger.spend(Window(since_ms, None)).counted_picousd
-    # Without a step there is no time over which it was spent.
-    rate = 0 if first_ms is None else burn.per_hour(recent, over_ms)
+    rate, over_ms = last_rate(ledger, now_ms)
     first, first_in = None, None
     for verdict in decision.verdicts:
         if verdict.budget.unit == "usd" and not verdict.exceeded and rate:
@@ -112,6 +107,23 @@ def burning(ledger: Ledger, policy: Policy, decision: Decision, now_ms: int) -> 
     # At the start of a month the pace of today tells more than the month's.
     month_end = max(ends[1], spent[1] - spent[0] + ends[0])
     return Burn(rate, over_ms, first, first_in, ends[0], month_end)
+
+
+def last_rate(ledger: Ledger, now_ms: int, session_id: str | None = None) -> tuple[int, int]:
+    """Picodollars per hour in the last minutes, and over how long that was measured.
+
+    Of one session, its steps alone: what is unattributed has no session within so short a time.
+    """
+    since_ms = now_ms - LAST_MINUTES * 60_000
+    first_ms = ledger.first_entry_ms(since_ms, session_id)
+    over_ms = max(_LEAST_MS, now_ms - (now_ms if first_ms is None else max(first_ms, since_ms)))
+    if first_ms is None:  # without a step there is no time over which it was spent
+        return 0, over_ms
+    if session_id is None:
+        recent = ledger.spend(Window(since_ms, None)).counted_picousd
+    else:
+        recent = ledger.session_spend(session_id, since_ms).counted_picousd
+    return burn.per_hour(recent, over_ms), over_ms
 
 
 def focus(policy: Policy, project: paths.Project) -> str:

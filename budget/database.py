@@ -147,15 +147,30 @@ class Database:
     is_new = False
     """Whether this process made it."""
 
-    def __init__(self, path: str, wait_s: float = 5.0, root: str = "", make: bool = True) -> None:
-        """`make`: whether a file without a ledger becomes one; else it is an error."""
+    def __init__(
+        self,
+        path: str,
+        wait_s: float = 5.0,
+        root: str = "",
+        make: bool = True,
+        looks: bool = False,
+    ) -> None:
+        """`make`: whether a file without a ledger becomes one; else it is an error.
+
+        Who only `looks` makes no file, changes none, and keeps no writer waiting.
+        """
         self.path = path
-        self._make = make
+        self.looks = looks
+        self._make = make and not looks
         self._root = root
         self._wait_s = wait_s
+        self._alone = False
         try:
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
+            if looks:
+                self._connection = self._look()
+            else:
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                self._connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
         except (sqlite3.Error, OSError) as error:
             raise _explained(path, error) from error
         try:
@@ -166,8 +181,44 @@ class Database:
                 raise _explained(path, error) from error
             raise
 
+    def _look(self) -> sqlite3.Connection:
+        """A connection that reads only.
+
+        Where there is no log, SQLite would make one to read by; a file that nobody writes to is
+        read as it is. Whether that held is told by `overtaken`.
+        """
+        from urllib.parse import quote  # only for who looks on
+
+        os.stat(self.path)
+        self._alone = not os.path.exists(f"{self.path}-wal")
+        path = os.path.abspath(self.path).replace(os.sep, "/")
+        place = ("/" if path[:1] != "/" else "") + quote(os.fsencode(path))
+        how = "mode=ro&immutable=1" if self._alone else "mode=ro"
+        return sqlite3.connect(
+            f"file://{place}?{how}", uri=True, timeout=self._wait_s, isolation_level=None
+        )
+
+    @property
+    def overtaken(self) -> bool:
+        """Of who looks: whether somebody began to write, so that all has to be read again."""
+        return self._alone and os.path.exists(f"{self.path}-wal")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read within it is of one moment. Writers do not wait for it."""
+        try:
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from error
+
     def _prepare(self) -> None:
-        self._connection.execute("PRAGMA synchronous = NORMAL")
+        if not self.looks:
+            self._connection.execute("PRAGMA synchronous = NORMAL")
         version = self.row("PRAGMA user_version")[0]
         if version == 0 and not self._make:
             raise LedgerError(f"The ledger {self.path} is empty: nothing is booked in it yet.")

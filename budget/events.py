@@ -8,6 +8,7 @@ from json import dumps, loads
 from typing import Any, NamedTuple
 
 from budget.ledger import Ledger
+from budget.model import Budget, Source, Verdict, Window
 
 STOP = "stop"
 WARNING = "warning"
@@ -49,3 +50,25 @@ def last(
         count,
     )
     return [Event(row[0], row[1], row[2], row[3], loads(row[4])) for row in rows]
+
+
+def stopped(stop: Event) -> tuple[Verdict, ...]:
+    """The budgets that made a stop, as they stood then."""
+    return tuple(map(_verdict, stop.facts["budgets"]))
+
+
+def _verdict(facts: dict[str, Any]) -> Verdict:
+    fields = {key: facts[key] for key in Budget._fields}
+    for key in ("warn_at", "models", "agents", "branches"):
+        fields[key] = tuple(fields[key])
+    budget = Budget(**{**fields, "source": Source(**facts["source"])})
+    start_ms, end_ms, session_id = facts["window"]
+    window = Window(start_ms, end_ms, session_id, None if session_id else end_ms)
+    return Verdict(
+        budget,
+        window,
+        facts["spent"],
+        facts["granted"],
+        reserved=facts["reserved"],
+        expected=facts["expected"],
+    )

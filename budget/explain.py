@@ -6,7 +6,7 @@ from budget import events, paths, pipeline
 from budget.evaluate import Who, concerns, spent
 from budget.ledger import Ledger
 from budget.messages import usd6
-from budget.model import PERCENT_UNITS, PICO, Budget, Policy, Source, Spend, Step, Window
+from budget.model import PERCENT_UNITS, PICO, Budget, Policy, Spend, Step, Verdict, Window
 from budget.people import people_ledger
 from budget.status import iso
 from budget.verdicts import budget_window, counts_people
@@ -56,7 +56,7 @@ def last_stop(ledger: Ledger, env: paths.Env, until_ms: int = _FAR_MS) -> list[E
     if not found:
         return []
     stop = found[0]
-    return [_of_event(each, stop, ledger, env) for each in stop.facts["budgets"]]
+    return [_of_stop(each, stop, ledger, env) for each in events.stopped(stop)]
 
 
 def standing_at(
@@ -72,24 +72,16 @@ def standing_at(
     return explained
 
 
-def _of_event(
-    facts: dict[str, Any], stop: events.Event, ledger: Ledger, env: paths.Env
-) -> Explained:
-    budget = budget_of(facts)
-    start_ms, end_ms, session_id = facts["window"]
-    at = Window(start_ms, end_ms, session_id)
+def _of_stop(verdict: Verdict, stop: events.Event, ledger: Ledger, env: paths.Env) -> Explained:
+    budget, at = verdict.budget, verdict.window
     found = _history(budget, at, stop.at_ms, ledger, env, stop.facts.get("person", ""))
     told = _explained(budget, at, stop.at_ms, stop.session_id, stop.agent_id, True, found)
-    numbers = {key: facts[key] for key in ("spent", "granted", "reserved", "expected")}
-    return told._replace(**numbers)
-
-
-def budget_of(facts: dict[str, Any]) -> Budget:
-    """The budget that a stop was told of."""
-    fields = {key: facts[key] for key in Budget._fields}
-    for key in ("warn_at", "models", "agents", "branches"):
-        fields[key] = tuple(fields[key])
-    return Budget(**{**fields, "source": Source(**facts["source"])})
+    return told._replace(
+        spent=verdict.spent,
+        granted=verdict.granted,
+        reserved=verdict.reserved,
+        expected=verdict.expected,
+    )
 
 
 def _explained(

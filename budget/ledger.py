@@ -315,10 +315,41 @@ class Ledger(Database):
         )
         return Compaction(*rows[0]) if rows else None
 
-    def first_entry_ms(self, since_ms: int) -> int | None:
-        """When the first step from a time on was made."""
-        first = self.row("SELECT min(at_ms) FROM entries WHERE at_ms >= ?", since_ms)[0]
+    def first_entry_ms(self, since_ms: int, session_id: str | None = None) -> int | None:
+        """When the first step from a time on was made; of one session, where one is named."""
+        only, values = ("", ()) if session_id is None else (" AND session_id = ?", (session_id,))
+        query = f"SELECT min(at_ms) FROM entries WHERE at_ms >= ?{only}"
+        first = self.row(query, since_ms, *values)[0]
         return None if first is None else int(first)
+
+    def session_spend(self, session_id: str, since_ms: int) -> Spend:
+        """The sums of a session's entries from a time on."""
+        where = f"SELECT {_ENTRY_SUMS} FROM entries WHERE session_id = ? AND at_ms >= ?"
+        return Spend(*self.row(where, session_id, since_ms))
+
+    def agent_sums(self, session_id: str) -> dict[str, tuple[int, Spend]]:
+        """By agent id, without the main thread: when the agent's last step was, and its sums."""
+        rows = self.rows(
+            f"SELECT agent_id, max(at_ms), {_ENTRY_SUMS} FROM entries"
+            " WHERE session_id = ? AND agent_id != '' GROUP BY agent_id",
+            session_id,
+        )
+        return {row[0]: (row[1], Spend(*row[2:])) for row in rows}
+
+    def last_of_sessions(self, since_ms: int) -> list[tuple[str, int]]:
+        """Sessions that made a step from a time on, and when the last was; the newest first.
+
+        It looks each session up instead of reading every step of that time.
+        """
+        rows = self.rows(
+            "WITH RECURSIVE ids(id) AS (SELECT min(session_id) FROM entries UNION ALL SELECT"
+            " (SELECT min(session_id) FROM entries WHERE session_id > ids.id) FROM ids"
+            " WHERE ids.id IS NOT NULL) SELECT id, (SELECT max(at_ms) FROM entries"
+            " WHERE session_id = ids.id) AS last FROM ids WHERE id IS NOT NULL AND last >= ?"
+            " ORDER BY last DESC, id",
+            since_ms,
+        )
+        return [(str(row[0]), int(row[1])) for row in rows]
 
     def recent_steps(
         self,
@@ -373,6 +404,18 @@ class Ledger(Database):
             " ORDER BY seq",
             seq,
         )
+
+    def newest_seq(self) -> tuple[int, int]:
+        """The `seq` of the last change of an entry, and of an unattributed amount; 0 for none."""
+        return (
+            self.row("SELECT coalesce(max(seq), 0) FROM entries")[0],
+            self.row("SELECT coalesce(max(seq), 0) FROM unattributed")[0],
+        )
+
+    def last_booked(self, count: int) -> list[tuple[int, Step, Price]]:
+        """The entries that were booked or raised last, with their `seq`; the newest first."""
+        rows = self.rows(f"SELECT {_COLUMNS}, seq FROM entries ORDER BY seq DESC LIMIT ?", count)
+        return [(row[-1], *_entry(row[:-1])) for row in rows]
 
     def absorb(self, entries: Iterable[tuple[Step, Price]]) -> list[Step]:
         """Takes entries over as they are, price included; a known one follows its change.

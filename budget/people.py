@@ -8,7 +8,7 @@ writing, and a file that is lost is made again.
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from budget import paths
 from budget.errors import LedgerError
@@ -18,6 +18,7 @@ from budget.reservations import replaced_by
 _SOME = 2_000
 """Entries that are taken over in one transaction."""
 _NEWS_S = 1.0
+_LOOK_S = 0.2
 _SETTLED_NS = 50_000_000
 """A file that changed less than this before it was looked at may change again unseen: the clock
 of a file system ticks every few milliseconds."""
@@ -36,6 +37,42 @@ def people_ledger(
         yield ledger, bring_up(ledger, env, own, for_s)
     finally:
         ledger.close()
+
+
+@contextmanager
+def people_seen(env: paths.Env) -> Iterator[tuple[Ledger | None, tuple[str, ...]]]:
+    """The ledger of people as it was last brought up, for who only looks; None where there is none.
+
+    What was booked since is told by the number of its projects. Raises `LedgerError`.
+    """
+    path = paths.people_ledger_file(env)
+    if not os.path.exists(path):
+        yield None, _behind({}, env)
+        return
+    ledger = Ledger(path, _LOOK_S, looks=True)
+    try:
+        rows = ledger.rows("SELECT path, seq, unattributed_seq FROM sources")
+        yield ledger, _behind({each: (seq, amounts) for each, seq, amounts in rows}, env)
+    finally:
+        ledger.close()
+
+
+def _behind(known: dict[str, tuple[int, int]], env: paths.Env) -> tuple[str, ...]:
+    behind = 0
+    for path in paths.all_ledgers(env):
+        with suppress(LedgerError):
+            other = Ledger(path, _LOOK_S, looks=True)
+            try:
+                behind += other.newest_seq() != known.get(path, (0, 0))
+            finally:
+                other.close()
+    if not behind:
+        return ()
+    projects = "one project" if behind == 1 else f"{behind} projects"
+    return (
+        f"Budgets of scope user leave out the news of {projects}: the next step adds them up,"
+        " and so does `budget status`.",
+    )
 
 
 def take_over(people: Ledger, own: Ledger) -> None:

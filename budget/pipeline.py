@@ -120,8 +120,13 @@ def policy_of(
     )
 
 
-def policy_seen(env: paths.Env, project: paths.Project, session_id: str = "") -> Policy:
-    """What holds, for commands that look on: a session that is not known is not begun."""
+def policy_seen(
+    env: paths.Env, project: paths.Project, session_id: str = "", keeps: bool = True
+) -> Policy:
+    """What holds, for commands that look on: a session that is not known is not begun.
+
+    Without `keeps` nothing is written: the next hook compiles it for itself.
+    """
     files = paths.session_policy_files(env, project, session_id) if session_id else ()
     known = any(map(os.path.exists, files))
     compiled, person = paths.policy_file(env, project), paths.person(env, project)
@@ -129,6 +134,7 @@ def policy_seen(env: paths.Env, project: paths.Project, session_id: str = "") ->
         *(layers(env, project), compiled, person, files if known else ()),
         looks=True,
         price_print=price_print(paths.price_file(env)),
+        keeps=keeps,
     )
 
 
@@ -358,13 +364,19 @@ def open_ledger(env: paths.Env, project: paths.Project, wait_s: float = 5.0) -> 
 
 @contextmanager
 def existing_ledger(
-    env: paths.Env, project: paths.Project, wait_s: float = 5.0
+    env: paths.Env, project: paths.Project, wait_s: float = 5.0, looks: bool = False
 ) -> Iterator[Ledger | None]:
-    """The ledger, closed at the end; None where there is none: none is made. `LedgerError`."""
+    """The ledger, closed at the end; None where there is none: none is made. `LedgerError`.
+
+    Who only `looks` changes nothing and keeps nobody waiting.
+    """
     if not has_ledger(env, project):
         yield None
         return
-    ledger = open_ledger(env, project, wait_s)
+    if looks:
+        ledger = Ledger(paths.ledger_file(env, project), wait_s, looks=True)
+    else:
+        ledger = open_ledger(env, project, wait_s)
     try:
         yield ledger
     finally:

@@ -33,13 +33,14 @@ def load_policy(
     looks: bool = False,
     price_print: str = "",
     nested: bool = False,
+    keeps: bool = True,
 ) -> Policy:
     """The policy in force: compiled before, or compiled now because a config changed.
 
     With `session_files`, copies of one, the policy that holds in that session, which `begins` now
     or goes on. Who only `looks` leaves them as they are. A `nested` session, one that was started
     from within another, begins with what holds there. `price_print` tells one downloaded price
-    table from another.
+    table from another. Without `keeps` what was compiled is not stored.
     """
     prints = [_fingerprint(layer) for layer in layers]
     known = _load_compiled(compiled_file)
@@ -47,7 +48,8 @@ def load_policy(
     if known is None or known.stamp != stamp:
         compiled = _compile(layers, known.valid if known else {}, person, price_print)
         raw = {"stamp": stamp, **compiled}
-        _store(compiled_file, dumps(raw))
+        if keeps:
+            _store(compiled_file, dumps(raw))
         known = _Compiled(stamp, compiled["valid"], compiled["policy"], compiled["id"])
     if not session_files:
         return _policy(known.policy)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, Field
 
 from budget import counsel, events, grants, messages, paths, pipeline
+from budget.ledger import Ledger
 from budget.messages import usd6
 from budget.model import Policy, Spend, Verdict, Window
 from budget.verdicts import judge
@@ -89,6 +90,32 @@ class Standing:
     def __init__(
         self, env: paths.Env, project: paths.Project, now_ms: int, session: str = ""
     ) -> None:
+        with pipeline.existing_ledger(env, project) as ledger:
+            self._read(env, project, now_ms, session, ledger, looks=False)
+
+    @classmethod
+    def seen(
+        cls,
+        env: paths.Env,
+        project: paths.Project,
+        now_ms: int,
+        ledger: Ledger | None,
+        session: str = "",
+    ) -> "Standing":
+        """The same for who only looks, at a ledger that is open: no file is made or changed."""
+        standing = cls.__new__(cls)
+        standing._read(env, project, now_ms, session, ledger, looks=True)
+        return standing
+
+    def _read(
+        self,
+        env: paths.Env,
+        project: paths.Project,
+        now_ms: int,
+        session: str,
+        ledger: Ledger | None,
+        looks: bool,
+    ) -> None:
         self.project = project
         self.now_ms = now_ms
         self.person = paths.person(env, project)
@@ -98,19 +125,20 @@ class Standing:
         self.total = Spend()
         self.unpriced_models: list[str] = []
         self.bad_lines = 0
-        with pipeline.existing_ledger(env, project) as ledger:
-            if ledger:
-                self.session = self.session or ledger.last_session()
-                self.total = ledger.spend(Window(0, None))
-                self.unpriced_models = ledger.unpriced_models()
-                self.bad_lines = ledger.bad_lines()
-                self.incidents = events.last(ledger, events.NOTABLE, 5)
-                self.stops = events.last(ledger, (events.STOP,), _STOPS)
-            self.policy: Policy = pipeline.policy_seen(env, project, self.session or "")
-            self.decision = judge(self.policy, ledger, env, self.session or "", now_ms, self.person)
-            self.burn = (
-                counsel.burning(ledger, self.policy, self.decision, now_ms) if ledger else None
-            )
+        if ledger:
+            self.session = self.session or ledger.last_session()
+            self.total = ledger.spend(Window(0, None))
+            self.unpriced_models = ledger.unpriced_models()
+            self.bad_lines = ledger.bad_lines()
+            self.incidents = events.last(ledger, events.NOTABLE, 5)
+            self.stops = events.last(ledger, (events.STOP,), _STOPS)
+        self.policy: Policy = pipeline.policy_seen(
+            env, project, self.session or "", keeps=not looks
+        )
+        self.decision = judge(
+            *(self.policy, ledger, env, self.session or "", now_ms, self.person), looks=looks
+        )
+        self.burn = counsel.burning(ledger, self.policy, self.decision, now_ms) if ledger else None
         self.verdicts: tuple[Verdict, ...] = self.decision.verdicts
         self.grants: tuple[grants.Grant, ...] = self.decision.grants
         self.problems = (*self.policy.problems, *self.decision.problems)

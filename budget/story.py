@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
-from budget import events, explain
+from budget import events
 from budget.ledger import Ledger
-from budget.model import Compaction, Spend, Verdict, Window
+from budget.model import Compaction, Spend, Verdict
 from budget.report import period_of
 from budget.windows import QUARTER_MS, local_time
 
@@ -340,8 +340,7 @@ def stops(ledger: Ledger, start_ms: int = 0, end_ms: int = _FAR_MS) -> list[Stop
     """What stopped the work in [start, end), the newest first."""
     found: dict[tuple[Any, ...], Stop] = {}
     for event in _events(ledger, (events.STOP,), start_ms, end_ms):
-        for facts in event.facts["budgets"]:
-            verdict = _verdict(facts)
+        for verdict in events.stopped(event):
             key = (verdict.budget, verdict.limit, verdict.window[:3])
             known = found.get(key)
             if known is None:
@@ -353,11 +352,6 @@ def stops(ledger: Ledger, start_ms: int = 0, end_ms: int = _FAR_MS) -> list[Stop
                 sessions=tuple(dict.fromkeys((*known.sessions, event.session_id))),
             )
     return sorted(found.values(), key=lambda stop: -stop.last_ms)
-
-
-def _verdict(facts: dict[str, Any]) -> Verdict:
-    numbers = {key: facts[key] for key in ("spent", "granted", "reserved", "expected")}
-    return Verdict(explain.budget_of(facts), Window(*facts["window"]), **numbers)
 
 
 def _events(

@@ -39,13 +39,15 @@ def judge(
     person: str,
     for_s: float = 60.0,
     actor: "Actor | None" = None,
+    looks: bool = False,
 ) -> Decision:
     """How every budget stands now; without a ledger nothing was spent in the project.
 
     `for_s` limits the time to add up what was spent in other projects. With an `actor`, whether
-    its next step fits, too. Raises `LedgerError`.
+    its next step fits, too. Who only `looks` leaves that as hooks last added it up. Raises
+    `LedgerError`.
     """
-    with _people(policy, env, ledger, for_s) as (people, problems):
+    with _people(policy, env, ledger, for_s, looks) as (people, problems):
         books = _Books(ledger, people, env, session_id, now_ms, person, actor)
         return Decision(tuple(map(books.verdict, policy.budgets)), problems, books.grants)
 
@@ -130,12 +132,12 @@ def counts_people(budget: Budget) -> bool:
 
 @contextmanager
 def _people(
-    policy: Policy, env: paths.Env, own: Ledger | None, for_s: float
+    policy: Policy, env: paths.Env, own: Ledger | None, for_s: float, looks: bool = False
 ) -> Iterator[tuple[Ledger | None, tuple[str, ...]]]:
     if any(map(counts_people, policy.budgets)):
-        from budget.people import people_ledger  # only for budgets over all projects
+        from budget.people import people_ledger, people_seen  # only for budgets over all projects
 
-        with people_ledger(env, own, for_s) as (ledger, problems):
+        with people_seen(env) if looks else people_ledger(env, own, for_s) as (ledger, problems):
             yield ledger, problems
     else:
         yield None, ()
