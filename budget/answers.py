@@ -34,6 +34,8 @@ def _session_start(setting: Setting, decision: Decision) -> Answer:
 
     sweep.sweep(setting.env, setting.now_ms / 1000)
     answer: Answer = {}
+    for text in sweep.closed(setting.env):
+        _say(answer, f"budget: {text}")
     if decision.verdicts and setting.event.source != "compact":
         _say(answer, _standing(setting, decision))
     notice = environment.notice(setting.env, setting.now_ms / 1000)

@@ -4,6 +4,7 @@ import os
 import time
 
 from budget import __version__, paths
+from budget.files import append_own
 
 _LARGEST_LOG = 1024 * 1024
 
@@ -21,11 +22,10 @@ def log_bug(error: Exception, env: paths.Env, where: str) -> str:
     )
     path = paths.log_file(env)
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        paths.check_state(env)
         if os.path.exists(path) and os.path.getsize(path) > _LARGEST_LOG:
             os.replace(path, path + ".old")
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(report)
+        append_own(path, report)
     except OSError:
         return f"This is a bug in budget ({type(error).__name__}), and its log cannot be written."
     return f"This is a bug in budget ({type(error).__name__}); {path} has what to report."

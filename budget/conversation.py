@@ -18,6 +18,7 @@ from budget import answers, hook, paths, pipeline, rules, sessions, stream
 from budget.allowance import Allowance, allowance, in_a_line
 from budget.errors import BudgetError, ConfigError
 from budget.evaluate import Decision
+from budget.files import replace_own
 from budget.ledger import Ledger
 from budget.messages import money, usd6
 from budget.model import Policy, Step
@@ -241,11 +242,8 @@ def program_config(env: paths.Env, budgets: Budgets) -> str:
     folder = os.path.join(paths.state_folder(env), "sdk")
     path = os.path.join(folder, f"budgets-{crc32(text):08x}.toml")
     if not os.path.exists(path):
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        temporary = f"{path}.{os.getpid()}-{id(budgets):x}"
-        with open(temporary, "wb") as file:
-            file.write(text)
-        os.replace(temporary, path)
+        paths.check_state(env)
+        replace_own(path, text)
     return path
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from budget import advice, advice_words, counsel, events, paths, pipeline, sensor
 from budget.evaluate import Decision
+from budget.files import replace_own
 from budget.ledger import Ledger
 from budget.model import Policy, Window
 
@@ -132,10 +133,7 @@ def _order(session: Session, given: advice.Advice) -> None:
         "instructions": f"Focus on {focus}" if focus else "",
     }
     path = os.path.join(paths.client_totals_folder(session.env, session.id), "compact.order")
-    temporary = f"{path}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(dumps(order))
-    os.replace(temporary, path)
+    replace_own(path, dumps(order))
     facts = {
         "context_tokens": given.context_tokens,
         "expected_picousd": given.costs_picousd,

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from budget.errors import DamagedLedgerError, LedgerError
+from budget.errors import DamagedLedgerError, LedgerError, StateError
+from budget.files import check_file, check_folder, make_folder, make_own
 
 SCHEMA_VERSION = 1
 
@@ -166,11 +167,10 @@ class Database:
         self._wait_s = wait_s
         self._alone = False
         try:
-            if looks:
-                self._connection = self._look()
-            else:
-                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-                self._connection = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
+            self._make_room()
+            self._connection = self._look() if looks else self._connect()
+        except StateError:
+            raise
         except (sqlite3.Error, OSError) as error:
             raise _explained(path, error) from error
         try:
@@ -180,6 +180,20 @@ class Database:
             if isinstance(error, sqlite3.Error):
                 raise _explained(path, error) from error
             raise
+
+    def _make_room(self) -> None:
+        """Sees to it that folder and file are ours alone; without a file it makes an empty one."""
+        folder = os.path.dirname(self.path)
+        if self.looks:
+            check_folder(folder)
+        else:
+            make_folder(folder)
+        if not check_file(self.path) and self._make:
+            with suppress(FileExistsError):  # another process made it at the same moment
+                make_own(self.path)  # the log beside it gets its mode
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=self._wait_s, isolation_level=None)
 
     def _look(self) -> sqlite3.Connection:
         """A connection that reads only.

@@ -241,7 +241,7 @@ def _prices(env: paths.Env) -> Finding:
     own = paths.price_file(env)
     try:
         if os.path.exists(own):
-            load_table(own)
+            load_table(own, of_state=True)
         table = newest_table(own)
     except PriceError as error:
         return Finding("fail", "Prices", str(error), f"rm {own}, or install budget again")

@@ -16,7 +16,7 @@ from json import dumps, loads
 from typing import Any
 
 from budget import __version__, paths
-from budget.files import read_some
+from budget.files import appending, make_folder, make_own, read_own, replace_own
 
 RETRY_AFTER_S = 3600
 _BUILD_TIMEOUT_S = 900
@@ -55,10 +55,9 @@ def _ready_notice(env: paths.Env, command: str) -> str:
     """Said once: where the command is, for a person who installed nothing but the plugin."""
     try:
         name = os.path.join(folder(env), f"told-{__version__}")
-        told = os.open(name, os.O_CREAT | os.O_EXCL, 0o600)
+        make_own(name)
     except OSError:
         return ""
-    os.close(told)
     return (
         f"budget: the `budget` command is ready. For your shell: ln -s {shlex.quote(command)}"
         " ~/.local/bin/budget"
@@ -72,7 +71,7 @@ def folder(env: paths.Env) -> str:
 def read_state(env: paths.Env) -> dict[str, Any]:
     """What the last build left: version, status (building, ready, failed), at, command, error."""
     try:
-        state = loads(read_some(os.path.join(folder(env), "state.json"), 65_536))
+        state = loads(read_own(os.path.join(folder(env), "state.json"), 65_536))
     except (OSError, ValueError, RecursionError):
         return {}
     good = isinstance(state, dict) and isinstance(state.get("at", 0), int | float)
@@ -93,7 +92,7 @@ def _start(env: paths.Env, root: str) -> bool:
         else {"start_new_session": True}
     )
     try:
-        os.makedirs(folder(env), mode=0o700, exist_ok=True)
+        make_folder(folder(env))
         subprocess.Popen(
             [sys.executable, "-I", "-c", code, root, folder(env)],
             stdin=subprocess.DEVNULL,
@@ -166,16 +165,13 @@ def _reason(error: Exception) -> str:
 
 def _write_state(target: str, **state: str) -> None:
     path = os.path.join(target, "state.json")
-    temporary = f"{path}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(dumps({"version": __version__, "at": time.time(), **state}))
-    os.replace(temporary, path)
+    replace_own(path, dumps({"version": __version__, "at": time.time(), **state}))
 
 
 @contextmanager
 def _lock(path: str) -> Iterator[bool]:
     """Whether this process holds the lock. The operating system frees it with the process."""
-    with open(path, "a+", encoding="utf-8") as file:
+    with appending(path) as file:
         try:
             if sys.platform == "win32":
                 import msvcrt

@@ -19,6 +19,13 @@ class DamagedLedgerError(LedgerError):
     """A ledger's file that is none, or is broken: what is in it cannot be read."""
 
 
+class StateError(LedgerError, OSError):
+    """What lies in the state folder and is not used: a link, or another user's.
+
+    An `OSError`, too: where one is passed over, so is this.
+    """
+
+
 class InputError(BudgetError):
     """Hook input or a transcript that is not what the client sends."""
 

@@ -69,6 +69,7 @@ def event_of(payload: Any, env: paths.Env, context: dict[str, Any]) -> Event:
         raise InputError(f"The {name} event names no folder (CLAUDE_PROJECT_DIR or cwd).")
     tool_input = payload.get("tool_input")
     started = tool_input.get("subagent_type") if isinstance(tool_input, dict) else None
+    paths.check_state(env)
     project = paths.session_project(env, session_id, folder)
     return Event(
         name=name,

@@ -6,6 +6,7 @@ from typing import Any
 
 from budget import paths
 from budget.event import Event
+from budget.files import check_folder, make_own
 from budget.model import Policy
 from budget.policy import NO_POLICY
 
@@ -19,7 +20,11 @@ def failed(text: str, env: paths.Env, context: Mapping[str, Any]) -> Answer:
     if context["strict"] or policy.on_error == "block":
         return _failed_closed(text, context.get("name", ""), event)
     message = f"budget: this step was not counted and no budget was enforced. {text}"
-    return {"systemMessage": message} if _first_failure(text, env, event) else {}
+    return (
+        {"systemMessage": message}
+        if _first_failure(text, env, event, context.get("name", ""))
+        else {}
+    )
 
 
 def _failed_closed(text: str, name: str, event: Event | None) -> Answer:
@@ -38,21 +43,20 @@ def _failed_closed(text: str, name: str, event: Event | None) -> Answer:
     return {"systemMessage": message}
 
 
-def _first_failure(text: str, env: paths.Env, event: Event | None) -> bool:
+def _first_failure(text: str, env: paths.Env, event: Event | None, name: str) -> bool:
     """Once per session and message. The ledger may be what failed, so a file remembers it."""
     from binascii import crc32
 
     session = paths.safe_name(event.session_id) if event else "unknown"
     folder = os.path.join(paths.state_folder(env), "said")
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        name = f"{session}-{crc32(text.encode('utf-8', 'replace')):08x}"
-        os.close(os.open(os.path.join(folder, name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        check_folder(paths.state_folder(env), may_be_link=True)
+        make_own(os.path.join(folder, f"{session}-{crc32(text.encode('utf-8', 'replace')):08x}"))
     except FileExistsError:
         return event is None
     except OSError:
         # Nothing can be remembered: speak where it is heard once a turn, not after every step.
-        return event is None or event.name in ("SessionStart", "UserPromptSubmit")
+        return name in ("", "SessionStart", "UserPromptSubmit")
     return True
 
 

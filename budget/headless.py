@@ -98,7 +98,7 @@ def prepare(
     hooks, notes = _hooks(told, env, project, folder)
     words = commandline.with_options(command, [*options, *hooks])
     words[0] = shutil.which(words[0], path=env.get("PATH")) or words[0]
-    descriptor, record = tempfile.mkstemp(prefix="budget-run-")
+    descriptor, record = tempfile.mkstemp(prefix=witness.PREFIX)
     os.close(descriptor)
     client_env = {**env, witness.VARIABLE: record}
     return Plan(

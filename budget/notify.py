@@ -8,10 +8,12 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from json import dumps, loads
 from typing import Any
 
 from budget import paths
+from budget.files import replace_own
 
 LIMIT_S = 10.0
 _RUN = "import sys; sys.path.append(sys.argv[1]); from budget.notify import run; run(sys.argv[2])"
@@ -75,11 +77,5 @@ def run(failures: str) -> None:
 
 def _note(path: str, command: tuple[str, ...], error: str) -> None:
     facts = {"at_ms": int(time.time() * 1000), "command": list(command), "error": error[:500]}
-    temporary = f"{path}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(dumps(facts))
-        os.replace(temporary, path)
-    except OSError:
-        return
+    with suppress(OSError):
+        replace_own(path, dumps(facts))

@@ -5,11 +5,12 @@ import re
 import sys
 from binascii import crc32
 from collections.abc import Mapping
+from contextlib import suppress
 from json import dumps, loads
 from typing import NamedTuple
 
 from budget.errors import InputError
-from budget.files import read_some
+from budget.files import check_folder, read_own, read_some, replace_own
 from budget.steps import clean
 
 Env = Mapping[str, str]
@@ -43,6 +44,21 @@ def state_folder(env: Env) -> str:
     else:
         base = env.get("XDG_DATA_HOME") or os.path.join(_home(env), ".local", "share")
     return os.path.join(base, "codebudget")
+
+
+_checked: set[str] = set()
+
+
+def check_state(env: Env) -> None:
+    """Sees to it once that the state folder is the person's own and closed to others.
+
+    Raises `StateError` for another user's.
+    """
+    folder = state_folder(env)
+    if folder not in _checked and check_folder(folder, may_be_link=True):
+        check_folder(os.path.join(folder, "projects"))
+        check_folder(os.path.join(folder, "client"))
+        _checked.add(folder)
 
 
 def _home(env: Env) -> str:
@@ -205,7 +221,8 @@ def all_ledgers(env: Env) -> list[str]:
     """The ledger of every project of this machine."""
     folder = os.path.join(state_folder(env), "projects")
     try:
-        names = sorted(os.listdir(folder))
+        with os.scandir(folder) as listing:  # a link is not followed
+            names = sorted(each.name for each in listing if each.is_dir(follow_symlinks=False))
     except OSError:
         return []
     files = (os.path.join(folder, name, "ledger.db") for name in names)
@@ -219,21 +236,15 @@ def session_project(env: Env, session_id: str, folder: str) -> Project:
     """
     file = os.path.join(client_totals_folder(env, session_id), "project")
     try:
-        told = loads(read_some(file, 65_536))
+        told = loads(read_own(file, 65_536))
         project = Project(str(told[0]), str(told[1]), str(told[2]))
         if project.key == _key(project.root):
             return project
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         pass
     project = find_project(folder)
-    temporary = f"{file}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8") as opened:
-            opened.write(dumps(project))
-        os.replace(temporary, file)
-    except (OSError, ValueError):
-        pass
+    with suppress(OSError, ValueError):
+        replace_own(file, dumps(project))
     return project
 
 

@@ -355,6 +355,7 @@ class _Booking:
 
 def open_ledger(env: paths.Env, project: paths.Project, wait_s: float = 5.0) -> Ledger:
     """The ledger, made where there is none. Raises `LedgerError`."""
+    paths.check_state(env)
     ledger = Ledger(paths.ledger_file(env, project), wait_s, project.root)
     if ledger.is_new and not env.get(paths.MANY_USERS):
         with ledger.transaction():
@@ -413,6 +414,7 @@ def lost_ledger(env: paths.Env, project: paths.Project, session_id: str) -> bool
 
 def has_ledger(env: paths.Env, project: paths.Project) -> bool:
     """Raises `LedgerError` when that cannot be told: an unreadable ledger is not an empty one."""
+    paths.check_state(env)
     path = paths.ledger_file(env, project)
     try:
         os.stat(path)

@@ -5,12 +5,13 @@ measured 2026-11-23). Clients that pay per request tell nothing.
 """
 
 import os
+from contextlib import suppress
 from datetime import datetime
 from json import dumps, loads
 from typing import Any, NamedTuple
 
 from budget import paths
-from budget.files import read_some
+from budget.files import read_own, replace_own
 from budget.model import PERCENT_UNITS
 
 STALE_MS = 15 * 60_000
@@ -42,19 +43,8 @@ def store(env: paths.Env, status: dict[str, Any], now_ms: int) -> None:
     readings = _of_status_line(status.get("rate_limits"), now_ms)
     if not readings:
         return
-    path = paths.plan_usage_file(env)
-    temporary = f"{path}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8", opener=_private) as file:
-            file.write(dumps(readings))
-        os.replace(temporary, path)
-    except OSError:
-        return
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    with suppress(OSError):
+        replace_own(paths.plan_usage_file(env), dumps(readings), at_top=True)
 
 
 def _of_status_line(limits: object, now_ms: int) -> list[Reading]:
@@ -83,7 +73,7 @@ def _of_session(env: paths.Env, session_id: str) -> list[Reading]:
         return []
     for name in names:
         try:
-            report = loads(read_some(os.path.join(folder, name), _LARGEST))
+            report = loads(read_own(os.path.join(folder, name), _LARGEST))
             for each in report["rate_limits"]:
                 resets = int(datetime.fromisoformat(each["resetsAt"]).timestamp() * 1000)
                 unit = f"{each['kind']}_percent"
@@ -96,7 +86,7 @@ def _of_session(env: paths.Env, session_id: str) -> list[Reading]:
 
 def _stored(env: paths.Env) -> list[Reading]:
     try:
-        told = loads(read_some(paths.plan_usage_file(env), _LARGEST))
+        told = loads(read_own(paths.plan_usage_file(env), _LARGEST))
         readings = [_reading(each[0], each[1], each[2], each[3]) for each in told]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return []

@@ -8,14 +8,14 @@ A session is held to what it began with: what loosens a rule waits for the next 
 """
 
 import os
-from _thread import get_ident
 from binascii import crc32
+from contextlib import suppress
 from json import dumps, loads
 from typing import Any, NamedTuple
 
 from budget import __version__
 from budget.errors import ConfigError
-from budget.files import read_some
+from budget.files import check_folder, read_own, read_some, replace_own
 from budget.merge import Compiled, Layer, held_to, merged, policy_budget
 from budget.model import Policy
 
@@ -95,7 +95,7 @@ class _Compiled(NamedTuple):
 
 def _load_compiled(path: str) -> _Compiled | None:
     try:
-        raw = loads(read_some(path, _LARGEST))
+        raw = loads(read_own(path, _LARGEST))
         compiled = _Compiled(raw["stamp"], raw["valid"], raw["policy"], raw["id"])
         _policy(compiled.policy)
         return compiled if isinstance(compiled.valid, dict) else None
@@ -175,7 +175,7 @@ def _in_session(
         began_with = _newest(os.path.dirname(files[0]))
     for path in () if begins else files:
         try:
-            told, _, rest = read_some(path, _LARGEST).partition(b"\n")
+            told, _, rest = read_own(path, _LARGEST).partition(b"\n")
             if told.decode() == f"{known.id} as written":
                 return known.policy
             began_with = loads(rest)
@@ -197,7 +197,7 @@ def _newest(folder: str) -> Compiled | None:
     try:
         with os.scandir(folder) as entries:
             paths = sorted((each.stat().st_mtime_ns, each.path) for each in entries)
-        compiled: Compiled = loads(read_some(paths[-1][1], _LARGEST).partition(b"\n")[2])
+        compiled: Compiled = loads(read_own(paths[-1][1], _LARGEST).partition(b"\n")[2])
         _policy(compiled)
         return compiled
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
@@ -206,11 +206,7 @@ def _newest(folder: str) -> Compiled | None:
 
 def _store(path: str, text: str) -> None:
     """Replaces the file at once. Where it cannot be written, the next hook compiles again."""
-    temporary = f"{path}.{os.getpid()}-{get_ident()}"
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except OSError:
-        return
+    with suppress(OSError):
+        # `replace_own` looks at the folder itself; this one may be a link as well.
+        check_folder(os.path.dirname(os.path.dirname(path)))
+        replace_own(path, text)

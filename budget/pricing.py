@@ -16,7 +16,7 @@ from operator import mul
 from typing import Any, NamedTuple
 
 from budget.errors import PriceError
-from budget.files import read_some
+from budget.files import read_own, read_some
 from budget.model import Price, Step, Usage
 
 TABLE = os.path.join(os.path.dirname(__file__), "prices.json")
@@ -24,7 +24,7 @@ KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 DEAREST = "dearest"
 STATED = "stated by a 1.x client"
 DAY_MS = 86_400_000
-_LARGEST = 4 * 1024 * 1024
+LARGEST = 4 * 1024 * 1024
 
 # Compiled where one is used: most hooks use none.
 _DECIMAL = r"[0-9]{1,6}(\.[0-9]{1,6})?"
@@ -49,10 +49,10 @@ class Table(NamedTuple):
     """The table without what configs say: the list prices, by which the client counts."""
 
 
-def load_table(path: str = TABLE) -> Table:
-    """Raises `PriceError` for a table that cannot be read."""
+def load_table(path: str = TABLE, of_state: bool = False) -> Table:
+    """`of_state`: the one in the state folder. Raises `PriceError` for one that cannot be read."""
     try:
-        raw = loads(read_some(path, _LARGEST))
+        raw = loads(read_own(path, LARGEST) if of_state else read_some(path, LARGEST))
         table = Table(raw["version"], raw["models"], raw["aliases"])
         if path != TABLE and not _is_table(table):
             raise ValueError("a price or the version is missing, or is of another form")
@@ -66,7 +66,7 @@ def price_print(downloaded: str) -> str:
     if not os.path.exists(downloaded):
         return ""
     try:
-        return f"{crc32(read_some(downloaded, _LARGEST)):08x}"
+        return f"{crc32(read_own(downloaded, LARGEST)):08x}"
     except OSError:
         return ""
 
@@ -80,7 +80,7 @@ def newest_table(downloaded: str, expected: str | None = None) -> Table:
     shipped = load_table()
     if os.path.exists(downloaded) and expected in (None, price_print(downloaded)):
         try:
-            table = load_table(downloaded)
+            table = load_table(downloaded, of_state=True)
         except PriceError:
             return shipped
         if table.version > shipped.version:

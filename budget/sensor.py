@@ -7,7 +7,7 @@ step start. A torn or foreign file is passed over: the next report replaces it.
 import os
 from json import loads
 
-from budget.files import read_some
+from budget.files import read_own
 from budget.model import PICO, ClientTotal
 
 _LARGEST = 65_536
@@ -24,7 +24,7 @@ def client_totals(folder: str, session_id: str) -> list[ClientTotal]:
 
 def _read(path: str, session_id: str) -> ClientTotal | None:
     try:
-        report = loads(read_some(path, _LARGEST))
+        report = loads(read_own(path, _LARGEST))
         base, total = _picousd(report["base_usd"]), _picousd(report["usd"])
         since = int(report["since_ms"])
         if report["session"] != session_id or total < base or not 0 <= since < 2**53:

@@ -11,16 +11,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from binascii import crc32
 from typing import Any, NamedTuple
 
 from filelock import FileLock
 
 from budget import paths
 from budget.errors import BudgetError
+from budget.files import make_folder, read_some
 from budget.model import AGENT_TOOLS
 
 _MARK = "from budget.hook import main"
 _STATUSLINE_MARK = "from budget.statusline import main"
+_LARGEST = 16 * 1024 * 1024
 # Seconds a hook may take before the client goes on without it.
 _TIMEOUTS = {
     "SessionStart": 30,
@@ -169,21 +172,25 @@ def _locked(path: str) -> FileLock:
         os.makedirs(os.path.dirname(path), exist_ok=True)
     except OSError as error:
         raise BudgetError(f"{os.path.dirname(path)} cannot be made: {error.strerror}.") from error
-    return FileLock(
-        os.path.join(tempfile.gettempdir(), f"codebudget-{paths.safe_name(path)[-80:]}.lock"),
-        timeout=10,
-    )
+    # In the state folder: a name in the common one for temporary files could be taken by others.
+    locks = os.path.join(paths.state_folder(os.environ), "locks")
+    try:
+        paths.check_state(os.environ)
+        make_folder(locks)
+    except OSError as error:
+        raise BudgetError(f"{locks} cannot be made: {error.strerror or error}.") from error
+    lock = os.path.join(locks, f"settings-{crc32(os.fsencode(path)):08x}.lock")
+    return FileLock(lock, timeout=10)
 
 
 def _read(path: str) -> dict[str, Any]:
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = read_some(path, _LARGEST).decode("utf-8")
         settings = json.loads(text or "{}")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise _unreadable(path, str(error)) from error
+        raise _unreadable(path, str(error).removesuffix(".")) from error
     if not isinstance(settings, dict) or not isinstance(settings.get("hooks", {}), dict):
         raise _unreadable(path, "it is not an object with hooks by event")
     for groups in settings.get("hooks", {}).values():

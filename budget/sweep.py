@@ -1,6 +1,6 @@
-"""Removes what the state folder no longer needs of sessions that ended long ago.
+"""Keeps the state folder tidy, once a session: closes what is open to others, removes what is old.
 
-Reports of the sensor, marks of failures, and what held in a session.
+Old are, of sessions that ended long ago: reports of the sensor, marks of failures, what held.
 
 What they told is in the ledger, or was said. Ledgers, policies and logs are never touched.
 """
@@ -9,8 +9,31 @@ import os
 import shutil
 
 from budget import paths
+from budget.errors import StateError
+from budget.files import check_file, check_folder
 
 KEPT_S = 30 * 86_400
+
+
+def closed(env: paths.Env) -> list[str]:
+    """Closes what lies at the top of the state folder; what is not used there, a sentence each."""
+    found: list[str] = []
+    try:
+        with os.scandir(paths.state_folder(env)) as listing:
+            entries = sorted(listing, key=lambda each: each.name)
+    except OSError:
+        return found
+    for entry in entries:
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                check_folder(entry.path)
+            else:
+                check_file(entry.path)
+        except StateError as error:
+            found.append(str(error))
+        except OSError:
+            continue
+    return found
 
 
 def sweep(env: paths.Env, now_s: float) -> None:
@@ -19,6 +42,8 @@ def sweep(env: paths.Env, now_s: float) -> None:
     sessions = [os.path.join(os.path.dirname(file), "sessions") for file in paths.all_ledgers(env)]
     for folder in (os.path.join(state, "client"), os.path.join(state, "said"), *sessions):
         try:
+            if os.path.islink(folder):
+                continue  # what it leads to is not ours to remove
             with os.scandir(folder) as entries:
                 old = [each for each in entries if _age(each, now_s) > KEPT_S]
         except OSError:

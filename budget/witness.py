@@ -6,12 +6,15 @@ Standard library only: hooks import it.
 """
 
 import os
+from contextlib import suppress
 from json import dumps, loads
 from typing import Any, NamedTuple
 
-from budget.files import read_some
+from budget.files import appending, read_own
 
 VARIABLE = "BUDGET_RUN"
+PREFIX = "budget-run-"
+"""What the name of such a file begins with."""
 _LARGEST = 16 * 1024 * 1024
 
 
@@ -25,21 +28,17 @@ class Seen(NamedTuple):
 
 
 def append(path: str, seen: Seen) -> None:
-    """Adds a line, at once. A hook goes on when it cannot be written."""
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
-        try:
-            os.write(file, dumps(seen).encode() + b"\n")
-        finally:
-            os.close(file)
-    except OSError:
-        return
+    """Adds a line to a file that is there. A hook goes on when it cannot be written."""
+    if not os.path.basename(path).startswith(PREFIX):
+        return  # the variable names something else: it is not written to
+    with suppress(OSError), appending(path, make=False) as file:
+        file.write(dumps(seen).encode() + b"\n")
 
 
 def read(path: str) -> list[Seen]:
     """Every event so far, in order. A line that is none is passed over."""
     try:
-        lines = read_some(path, _LARGEST).splitlines()
+        lines = read_own(path, _LARGEST).splitlines()
     except OSError:
         return []
     return [seen for line in lines if (seen := _seen(line))]

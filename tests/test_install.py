@@ -374,8 +374,8 @@ def test_a_settings_file_that_is_a_folder_is_refused(person: Person) -> None:
     assert person.run("install") == (
         3,
         "",
-        f"budget: {person.settings} cannot be read as settings: [Errno 21] Is a directory:"
-        f" {str(person.settings)!r}. Mend it; nothing was changed.\n",
+        f"budget: {person.settings} cannot be read as settings: {person.settings} is not a regular"
+        " file: it was not read. Mend it; nothing was changed.\n",
     )
 
 

@@ -15,7 +15,7 @@ from tests.samples import SESSION, step_line
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = {
-    "words": ("", "errors", "files", "model"),
+    "words": ("", "errors", "files", "model", "permissions"),
     "pure": (
         *(
             "advice",
@@ -84,7 +84,7 @@ LAYERS = {
 """From the lowest up; `""` is `budget/__init__.py`, `cli` all modules of that package."""
 
 SIDEWAYS = {
-    "files": {"errors"},
+    "files": {"errors", "permissions"},
     "transcript": {"steps"},
     "advice": {"pricing", "projection"},
     "advice_words": {"advice", "messages", "windows"},

@@ -389,12 +389,14 @@ def test_a_limit_is_passed_on_exactly(picousd: int, text: str) -> None:
 
 
 def test_what_hooks_witness_survives_damage(tmp_path: Path) -> None:
-    path = tmp_path / "run"
+    path = tmp_path / "budget-run-x"
     path.write_bytes(b"{}\n[1,2,3]\nnot json\n")
     append(str(path), Seen("s", "/t.jsonl", "used up"))
     assert read(str(path)) == [Seen("s", "/t.jsonl", "used up")]
-    append(str(tmp_path / "gone"), Seen("s", "", ""))
-    assert "gone" not in os.listdir(tmp_path), "a hook makes no file that nobody asked for"
+    append(str(tmp_path / "budget-run-gone"), Seen("s", "", ""))
+    assert "budget-run-gone" not in os.listdir(tmp_path), (
+        "a hook makes no file that nobody asked for"
+    )
     assert stop_of({"decision": "block", "reason": "x"}, "/budget:status") == ""
 
 

@@ -94,9 +94,9 @@ def _show(rows: list[dict[str, Any]], head: str) -> None:
 
 def _update(path: str, env: dict[str, str]) -> None:
     import os
-    import shutil
 
     from budget import ancestry
+    from budget.files import read_some, replace_own
     from budget.ledger import Ledger
     from budget.reconcile import settle_all
 
@@ -113,14 +113,12 @@ def _update(path: str, env: dict[str, str]) -> None:
         raise BudgetError(
             f"{path} is of {table.version}; the table in use is of {current.version}, not older."
         )
-    os.makedirs(paths.state_folder(env), mode=0o700, exist_ok=True)
-    temporary = f"{paths.price_file(env)}.{os.getpid()}"
+    paths.check_state(env)
     try:
-        shutil.copyfile(path, temporary)
-        os.replace(temporary, paths.price_file(env))
+        replace_own(paths.price_file(env), read_some(path, pricing.LARGEST), at_top=True)
     except OSError as error:
         raise BudgetError(
-            f"{paths.price_file(env)} cannot be written: {error.strerror}."
+            f"{paths.price_file(env)} cannot be written: {error.strerror or error}."
         ) from error
     repriced = 0
     for file in paths.all_ledgers(env):
