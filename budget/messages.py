@@ -85,6 +85,11 @@ def amount(value: int, unit: str) -> str:
     return f"{value} %" if unit in PERCENT_UNITS else f"{value:,}"
 
 
+def glance(value: int, unit: str) -> str:
+    """As `amount`, with cents only from a dollar on: what is spent or left, at a glance."""
+    return rounded(value) if unit == "usd" else amount(value, unit)
+
+
 def unit_words(unit: str) -> str:
     """`US dollars`, `steps`, `output tokens`."""
     return "US dollars" if unit == "usd" else _UNIT_WORDS[unit]
@@ -94,8 +99,10 @@ def spent_of(verdict: Verdict) -> str:
     """`$0.0120 of $0.0100` or `1,200 of 1,000 tokens`."""
     unit, limit = verdict.budget.unit, verdict.limit
     if unit == "usd":
+        if limit >= PICO:
+            return f"{rounded(verdict.spent)} of {money(limit)}"
         # Below a dollar both have the same decimals, so that they can be compared at a glance.
-        digits = max(_digits(verdict.spent), _digits(limit)) if limit < PICO else 0
+        digits = max(_digits(verdict.spent), _digits(limit))
         return f"{money(verdict.spent, digits)} of {money(limit, digits)}"
     return f"{verdict.spent:,} of {limit:,} {_UNIT_WORDS[unit]}"
 

@@ -70,8 +70,10 @@ def _row(verdict: Verdict, standing: Standing) -> list[str]:
     if standing.stopped(verdict) and not verdict.exceeded:
         style, state = "red", " stopped"
     share = f"[{style}]{messages.percent(verdict)}{state}[/{style}]"
-    resets = messages.resets(verdict, standing.policy, standing.now_ms).partition(" (")[0]
-    left = messages.amount(verdict.left, budget.unit)
+    resets = messages.resets(verdict, standing.policy, standing.now_ms)
+    for explained in (" (", ", as "):
+        resets = resets.partition(explained)[0]
+    left = messages.glance(verdict.left, budget.unit)
     return [escape(name), spent, limit, left, bar, share, resets, escape(budget.source.shown)]
 
 

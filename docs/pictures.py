@@ -1,28 +1,55 @@
-"""Makes the pictures of the README from the real thing: `python docs/pictures.py` (needs tmux).
+"""Makes the pictures of the README and the docs from the real thing (needs tmux).
 
-The real client runs on a real terminal under a budget of five cents, against a loopback stub; what
-its screen shows when the budget stops it is written to docs/stop.svg.
+    python docs/pictures.py                makes all of them anew
+    python docs/pictures.py stop.svg ...   makes some
+    python docs/pictures.py --check        exits 1 where a picture shows what is printed no longer
+
+To add one, write a function that returns a `Picture` and decorate it with its file's name:
+
+    @picture("watch.svg")
+    def watch() -> Picture:
+        with work() as shop:
+            ...
+            return of_svg(app.export_screenshot(title="budget watch"))
+
+`tests/capture.py` makes pictures of a program on a terminal (`of_screen(printed(argv, ...))`), of
+what textual exports (`of_svg`) and of a page (`of_page(png, text)`). `tests/sample_work.py` is a
+week of booked work to show, in which every figure is the same each time. A test makes each picture
+anew and compares the text that it shows (`settled`: without times, dates and ids).
 """
 
-import io
-import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from rich.console import Console  # noqa: E402
-from rich.text import Text  # noqa: E402
-
+from tests.capture import Picture, of_screen, printed, settled, text_of  # noqa: E402
 from tests.demo import CONFIG, USAGE  # noqa: E402
 from tests.realclient.client import Home  # noqa: E402
 from tests.realclient.stub import Stub, bash_loop  # noqa: E402
 from tests.realclient.terminal import open_client  # noqa: E402
+from tests.sample_work import work  # noqa: E402
+
+Maker = Callable[[], Picture]
+PICTURES: dict[str, Maker] = {}
+"""By the name of the file in docs/."""
 
 
-def stop_screen() -> str:
-    """The screen after the stop and a blocked prompt, with its colours."""
+def picture(name: str) -> Callable[[Maker], Maker]:
+    """Registers the function that makes a picture."""
+
+    def register(make: Maker) -> Maker:
+        PICTURES[name] = make
+        return make
+
+    return register
+
+
+@picture("stop.svg")
+def stop() -> Picture:
+    """The client's screen after the stop and a blocked prompt."""
     with Home(git=True) as home, Stub(bash_loop(None, USAGE)) as stub:
         home.write(".claude/budget.toml", CONFIG)
         with open_client(home, stub, plugin_dir=ROOT) as screen:
@@ -30,21 +57,52 @@ def stop_screen() -> str:
             screen.wait_for("hook stopped Claude", timeout=30)
             screen.submit("go on")
             screen.wait_for("This prompt was not sent")
-            return screen.screen_ansi()
+            return of_screen(screen.screen_ansi(), "claude")
 
 
-def svg(ansi: str, title: str) -> str:
-    """The lines that hold something, as an SVG that loads nothing from anywhere."""
-    lines = [line for line in ansi.splitlines() if re.sub(r"\x1b\[[0-9;]*m", "", line).strip()]
-    console = Console(record=True, width=120, file=io.StringIO(), force_terminal=True)
-    console.print(Text.from_ansi("\n".join(lines)))
-    picture = console.export_svg(title=title)
-    return re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)
+@picture("status.svg")
+def status() -> Picture:
+    return _command("budget status", 110)
 
 
-def main() -> None:
-    (ROOT / "docs" / "stop.svg").write_text(svg(stop_screen(), "claude"), encoding="utf-8")
+@picture("report.svg")
+def report() -> Picture:
+    return _command("budget report", 90)
+
+
+def _command(line: str, columns: int) -> Picture:
+    """A command and what it prints in the project of a week's work."""
+    with work() as shop:
+        argv = [sys.executable, "-m", *line.split()]
+        screen = printed(argv, shop.project, shop.env, columns)
+        return of_screen(f"\x1b[1m$ {line}\x1b[0m\n{screen}", line, columns)
+
+
+def is_current(name: str) -> bool:
+    """Whether a picture shows what is printed now."""
+    file = ROOT / "docs" / name
+    if not file.exists():
+        return False
+    return settled(text_of(file.read_bytes())) == settled(PICTURES[name]().text)
+
+
+def main(words: list[str]) -> int:
+    check = "--check" in words
+    names = [word for word in words if word != "--check"] or list(PICTURES)
+    unknown = [name for name in names if name not in PICTURES]
+    if unknown:
+        print(f"No picture is called {', '.join(unknown)}; there are: {', '.join(PICTURES)}.")
+        return 2
+    stale = []
+    for name in names:
+        if not check:
+            (ROOT / "docs" / name).write_bytes(PICTURES[name]().data)
+        elif not is_current(name):
+            stale.append(name)
+    if stale:
+        print(f"Not what is printed now: {', '.join(stale)}. Run: python docs/pictures.py")
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

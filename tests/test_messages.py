@@ -296,7 +296,8 @@ def test_money_has_as_many_decimals_as_it_takes(picousd: int, text: str) -> None
         (12 * CENT // 10, CENT, "$0.0120 of $0.0100"),
         (CENT, 12 * CENT // 10, "$0.0100 of $0.0120"),
         (50 * CENT, 99 * CENT, "$0.50 of $0.99"),
-        (12345 * CENT // 100, 5 * PICO, "$1.2345 of $5.00"),
+        (12345 * CENT // 100, 5 * PICO, "$1.23 of $5.00"),
+        (1234 * CENT // 100, 5 * PICO, "$0.1234 of $5.00"),
         (0, 0, "$0.00 of $0.00"),
     ],
 )
@@ -309,7 +310,7 @@ def test_money_below_a_dollar_has_the_decimals_of_its_limit(
 def test_what_is_spent_does_not_look_like_the_limit_before_it_is() -> None:
     shy = verdict(5 * PICO - 40 * (PICO // 10**6), 5 * PICO)
     assert messages.percent(shy) == "99 %"
-    assert messages.spent_of(shy) != "$5.0000 of $5.00"
+    assert messages.spent_of(shy) == "$4.99 of $5.00"
 
 
 @given(st.integers(0, 10**18))

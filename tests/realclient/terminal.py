@@ -30,13 +30,21 @@ def have_tmux() -> bool:
 
 
 class Terminal:
-    """Runs ``argv`` in a detached 120x40 terminal until the ``with`` block ends.
+    """Runs ``argv`` in a detached terminal, 120x40 by default, until the ``with`` block ends.
 
     The program sees ``env`` and nothing else, apart from what tmux adds (TERM, TMUX). Its last
     screen stays readable after it has ended. RuntimeError, with tmux's words, when tmux refuses.
     """
 
-    def __init__(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        columns: int = COLUMNS,
+        lines: int = LINES,
+    ) -> None:
         self._socket = f"realclient-{secrets.token_hex(6)}"
         self._env = dict(env)
         # Options come before the session: a program that ends at once keeps its screen too.
@@ -47,7 +55,7 @@ class Terminal:
             *("set", "-g", "status", "off", ";", "set", "-s", "escape-time", "0", ";"),
             *("set", "-g", "focus-events", "on", ";"),  # else the client advises it on the screen
             *("set", "-g", "default-terminal", "tmux-256color", ";"),
-            *("new-session", "-d", "-x", str(COLUMNS), "-y", str(LINES), "-c", str(cwd)),
+            *("new-session", "-d", "-x", str(columns), "-y", str(lines), "-c", str(cwd)),
             # One word, so that a semicolon in an argument is not one of tmux's own.
             f"exec {shlex.join(argv)}",
         )
@@ -110,6 +118,11 @@ class Terminal:
         found = _finder(unwanted)
         return self._wait(lambda screen: not found(screen), timeout, f"gone {unwanted!r}")
 
+    def wait_ended(self, timeout: float = 20.0) -> str:
+        """The last screen, once the program has ended; else TimeoutError with the screen."""
+        self._wait(lambda _: self.ended, timeout, "ended")
+        return self.screen()
+
     def _wait(self, enough: Callable[[str], bool], timeout: float, wish: str) -> str:
         deadline = time.monotonic() + timeout
         while not enough(screen := self.screen()):
@@ -170,6 +183,8 @@ def open_client(
     permission_mode: str | None = "default",
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    columns: int = COLUMNS,
+    lines: int = LINES,
 ) -> Terminal:
     """The interactive client in the home's project, ready for input.
 
@@ -182,6 +197,8 @@ def open_client(
         client_argv(plugin_dir=plugin_dir, settings=settings, model=model, args=(*mode, *args)),
         cwd=cwd or home.project,
         env=home.env(stub) if env is None else env,
+        columns=columns,
+        lines=lines,
     )
     try:
         terminal.wait_for(PROMPT)
