@@ -1,12 +1,12 @@
 """What each event is answered: stops, warnings, advice, notices - as the client takes them."""
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from __future__ import annotations
 
 from budget import messages, paths, pipeline
 from budget.errors import LedgerError
 from budget.evaluate import Decision, Who, concerns
 from budget.event import Event
+from budget.lean import TYPE_CHECKING, Any, NamedTuple, suppress
 from budget.ledger import Ledger
 from budget.model import AGENT_TOOLS, Policy, Verdict
 from budget.verdicts import consent, window_name
@@ -197,7 +197,7 @@ def _after_turn(setting: Setting, decision: Decision) -> Answer:
     return answer
 
 
-def _counselled(setting: Setting) -> "counselling.Session":
+def _counselled(setting: Setting) -> counselling.Session:
     from budget import counselling
 
     event = setting.event

@@ -1,7 +1,8 @@
 """Judges: what was spent against each limit, and what follows. Pure."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
 
+from budget.lean import Any, NamedTuple
 from budget.model import Budget, Spend, Verdict
 
 NOT_KNOWN = "?"

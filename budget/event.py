@@ -1,11 +1,13 @@
 """A hook's input: one event of the client, checked. Whatever it holds is outside text."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from budget import paths, pipeline
 from budget.errors import InputError
+from budget.lean import Any, NamedTuple
 from budget.model import AGENT_TOOLS
 from budget.projection import bytes_of_results
 

@@ -1,12 +1,14 @@
 """What a hook answers when it has no answer: enforcement is off, and says so, or stops the work."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from budget import paths
 from budget.event import Event
 from budget.files import check_folder, make_own
+from budget.lean import Any
 from budget.model import Policy
 from budget.policy import NO_POLICY
 

@@ -4,8 +4,9 @@ A grant on a budget of scope `user` is kept in the ledger of people, so that it 
 project, as the budget does; any other in the project's own.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
 
+from budget.lean import NamedTuple
 from budget.ledger import Ledger
 
 

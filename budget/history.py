@@ -9,9 +9,10 @@ from typing import NamedTuple
 from budget import paths, pipeline, reconcile
 from budget.errors import InputError, LedgerError
 from budget.ledger import Ledger
+from budget.places import Place, places
 from budget.pricing import Table
 from budget.steps import clean
-from budget.transcript import Batch, Cursor, Place, changed, places, read
+from budget.transcript import Batch, Cursor, changed, read
 from budget.typed import decoded
 
 # Steps are written in transactions of about this many bytes of transcript: what is lost by a kill.

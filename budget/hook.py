@@ -6,18 +6,19 @@ go on, or stops it where a config says `on_error = "block"`. Standard library on
 after every step of every session.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from json import dumps, loads
-from typing import Any
 
 from budget import paths, pipeline
 from budget.answers import ANSWERS, Answer, Setting, add_notices
 from budget.errors import BudgetError, DamagedLedgerError, InputError
 from budget.event import STOPPING, Event, event_of, moment_of, patience_s
 from budget.failure import failed, logged
+from budget.lean import Any, dumps, loads
 
 _LARGEST_INPUT = 256 * 1024 * 1024
 

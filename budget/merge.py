@@ -7,8 +7,9 @@ what it says replaces the user's and the repository's.
 Policies are plain JSON values here, as they are compiled: `{"budgets": [...], ...}`.
 """
 
-from typing import Any, NamedTuple
+from __future__ import annotations
 
+from budget.lean import Any, NamedTuple
 from budget.model import PICO, UNITS, Budget, Source
 from budget.windows import CALENDAR
 

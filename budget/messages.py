@@ -1,9 +1,10 @@
 """What budget says, word for word: what happened with its numbers, from where, what to do. Pure."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
-from typing import Any, Protocol
+from __future__ import annotations
 
+from collections.abc import Mapping
+
+from budget.lean import UTC, Any, Protocol, datetime, tzinfo
 from budget.model import LEVEL_UNITS, PERCENT_UNITS, PICO, Budget, Policy, Verdict
 from budget.windows import local_time, zone
 
@@ -265,7 +266,7 @@ def _suggested(verdict: Verdict, policy: Policy) -> str:
     return money(more)[1:]
 
 
-def granted(made: "Granted", verdict: Verdict, now_ms: int) -> str:
+def granted(made: Granted, verdict: Verdict, now_ms: int) -> str:
     """A person granted more. For the person."""
     after = verdict._replace(granted=verdict.granted + made.amount)
     budget = verdict.budget
@@ -279,7 +280,7 @@ def granted(made: "Granted", verdict: Verdict, now_ms: int) -> str:
     )
 
 
-def grant_line(made: "Granted", budget: Budget, now_ms: int) -> str:
+def grant_line(made: Granted, budget: Budget, now_ms: int) -> str:
     """One grant that holds, as `status` shows it."""
     reason = f": {made.reason}" if made.reason else ""
     return (
@@ -305,7 +306,7 @@ def _amount_words(value: int, budget: Budget) -> str:
     return f"{amount(value, budget.unit)} {_UNIT_WORDS.get(unit, '')}".strip()
 
 
-def _until(made: "Granted", budget: Budget, now_ms: int) -> str:
+def _until(made: Granted, budget: Budget, now_ms: int) -> str:
     if made.session_id:
         return "for this session"
     tz = zone(budget.timezone)

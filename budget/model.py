@@ -6,8 +6,9 @@ picodollars keep every product of a rate, a factor and a token count whole, and 
 Times are integer milliseconds since the epoch, UTC.
 """
 
-from operator import add, sub
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from budget.lean import Any, NamedTuple
 
 PICO = 10**12
 
@@ -18,7 +19,6 @@ MAX_SEARCHES = 10**4
 
 # Tools whose call starts another agent.
 AGENT_TOOLS = ("Agent", "Task", "Workflow")
-
 
 COUNTED_UNITS = (
     "tokens",
@@ -56,7 +56,7 @@ class Usage(NamedTuple):
             + self.cache_write_1h_tokens
         )
 
-    def highest(self, other: "Usage") -> "Usage":
+    def highest(self, other: Usage) -> Usage:
         """The field-wise maximum: several lines of one step carry one usage, some a placeholder."""
         return Usage(*map(max, self, other))
 
@@ -89,7 +89,7 @@ class Step(NamedTuple):
     user: str = ""
     """Whose session it is."""
 
-    def joined(self, other: "Step") -> "Step":
+    def joined(self, other: Step) -> Step:
         """This step with the higher usage of both: lines of one step differ only in that."""
         usage = self.usage.highest(other.usage)
         return self._replace(
@@ -145,11 +145,11 @@ class Spend(NamedTuple):
         """What budgets count: attributed, unattributed, and unpriced steps at their bound."""
         return self.picousd + self.bound_picousd + self.unattributed_picousd
 
-    def plus(self, other: "Spend") -> "Spend":
-        return Spend(*map(add, self, other))
+    def plus(self, other: Spend) -> Spend:
+        return Spend(*map(int.__add__, self, other))
 
-    def minus(self, other: "Spend") -> "Spend":
-        return Spend(*map(sub, self, other))
+    def minus(self, other: Spend) -> Spend:
+        return Spend(*map(int.__sub__, self, other))
 
 
 class ClientTotal(NamedTuple):

@@ -3,10 +3,11 @@
 Collects what `projection` needs from the ledger and from the event.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
 
 from budget import projection
 from budget.evaluate import Who
+from budget.lean import NamedTuple
 from budget.ledger import Ledger
 from budget.model import Spend, Step, Usage
 from budget.pricing import Table

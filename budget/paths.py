@@ -1,16 +1,15 @@
 """Where things are: the state folder, the project, the configs. Standard library only."""
 
+from __future__ import annotations
+
 import os
-import re
 import sys
 from binascii import crc32
 from collections.abc import Mapping
-from contextlib import suppress
-from json import dumps, loads
-from typing import NamedTuple
 
 from budget.errors import InputError
 from budget.files import check_folder, read_own, read_some, replace_own
+from budget.lean import NamedTuple, dumps, loads, suppress
 from budget.steps import clean
 
 Env = Mapping[str, str]
@@ -178,7 +177,11 @@ def log_file(env: Env) -> str:
 
 def safe_name(name: str) -> str:
     """A file name made of outside text: it cannot leave its folder."""
-    return re.sub(r"[^A-Za-z0-9_-]", "-", name)[:100] or "-"
+    return "".join(each if _is_plain(each) or each in "_-" else "-" for each in name[:100]) or "-"
+
+
+def _is_plain(character: str) -> bool:
+    return character.isascii() and character.isalnum()
 
 
 def person(env: Env, project: Project) -> str:
@@ -248,8 +251,14 @@ def session_project(env: Env, session_id: str, folder: str) -> Project:
     return project
 
 
+def transcripts_name(folder: str) -> str:
+    """How the client names what holds the transcripts of a folder's sessions (2.1.330)."""
+    return "".join(each if _is_plain(each) else "-" for each in folder)
+
+
 def _key(root: str) -> str:
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", root).strip("-")[-60:]
+    words = "".join(each if _is_plain(each) else " " for each in root).split()
+    slug = "-".join(words)[-60:]
     return f"{slug}-{crc32(os.fsencode(root)):08x}"
 
 

@@ -3,33 +3,26 @@
 `step` is the main flow; everything else here is one of its stages.
 """
 
+from __future__ import annotations
+
 import os
-import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import NamedTuple
 
 from budget import paths, reconcile, sensor
 from budget.errors import InputError, LedgerError
 from budget.evaluate import NOT_KNOWN, Decision, Who
+from budget.lean import NamedTuple, contextmanager, suppress
 from budget.ledger import Ledger
 from budget.merge import Layer
 from budget.model import Budget, Policy, Spend, Window
 from budget.outlook import first_step, next_step
+from budget.places import Place, places
 from budget.policy import load_policy
 from budget.pricing import Table, corrected, newest_table, price_print
+from budget.remarks import began_in, model_was_switched
 from budget.reservations import STARTING, drop_session, replaced_by
-from budget.transcript import (
-    Batch,
-    Cursor,
-    Place,
-    began_in,
-    changed,
-    model_was_switched,
-    places,
-    read,
-)
+from budget.transcript import Batch, Cursor, changed, read
 from budget.verdicts import Actor, budget_window, decide, judge
 
 # How long a hook waits for the lines of the step it was called for (see `_await_step`).
@@ -286,7 +279,7 @@ class _Booking:
         # Sessions that began in a folder below lie in folders of their own.
         folders: list[str] = []
         with suppress(OSError), os.scandir(os.path.dirname(folder)) as beside:
-            root = re.sub(r"[^A-Za-z0-9]", "-", self._ledger.root())
+            root = paths.transcripts_name(self._ledger.root())
             folders = [each.path for each in beside if each.name.startswith(root)]
         for place in {folder, *folders}:
             with suppress(OSError), os.scandir(place) as entries:

@@ -7,15 +7,15 @@ and the last valid version of that layer stays in force.
 A session is held to what it began with: what loosens a rule waits for the next one.
 """
 
+from __future__ import annotations
+
 import os
 from binascii import crc32
-from contextlib import suppress
-from json import dumps, loads
-from typing import Any, NamedTuple
 
 from budget import __version__
 from budget.errors import ConfigError
 from budget.files import check_folder, read_own, read_some, replace_own
+from budget.lean import Any, NamedTuple, dumps, loads, suppress
 from budget.merge import Compiled, Layer, held_to, merged, policy_budget
 from budget.model import Policy
 

@@ -6,17 +6,18 @@ writes x write_1h + web searches x web_search; a prompt longer than a model's `l
 priced as a whole at the `long` rates; `speed: fast` and `inference_geo: us` multiply the tokens.
 """
 
+from __future__ import annotations
+
 import os
-import re
 from binascii import crc32
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from json import loads
+from itertools import pairwise
 from operator import mul
-from typing import Any, NamedTuple
 
 from budget.errors import PriceError
 from budget.files import read_own, read_some
+from budget.lean import UTC, Any, NamedTuple, datetime, loads
 from budget.model import Price, Step, Usage
 
 TABLE = os.path.join(os.path.dirname(__file__), "prices.json")
@@ -26,10 +27,7 @@ STATED = "stated by a 1.x client"
 DAY_MS = 86_400_000
 LARGEST = 4 * 1024 * 1024
 
-# Compiled where one is used: most hooks use none.
 _DECIMAL = r"[0-9]{1,6}(\.[0-9]{1,6})?"
-_MINOR = r"-[0-9]+-[0-9]{1,2}(-|$)|-[0-9]{8}$"
-_ANOTHER_MINOR = r"-[0-9]{1,2}(?![0-9])"
 
 
 class Table(NamedTuple):
@@ -45,7 +43,7 @@ class Table(NamedTuple):
     """How a step of an unknown model counts for budgets: `dearest`, or as this model."""
     untrusted: frozenset[str] = frozenset()
     """Models whose only price a repository tells: budgets count them at their bound."""
-    listed: "Table | None" = None
+    listed: Table | None = None
     """The table without what configs say: the list prices, by which the client counts."""
 
 
@@ -164,8 +162,20 @@ def _goes_on(name: str, rest: str) -> bool:
     """Whether the rest makes another version of a name: `claude-opus-5` and `-7`, or `5`."""
     if rest[:1].isdigit():
         return True
-    # Two numbers make a version: after `claude-opus-5-5` nothing does.
-    return not re.search(_MINOR, name) and re.match(_ANOTHER_MINOR, rest) is not None
+    digits = len(rest[1:]) - len(rest[1:].lstrip("0123456789"))
+    if not rest.startswith("-") or digits not in (1, 2):  # a date has more
+        return False
+    # Two numbers make a version, and a date ends a name: after `claude-opus-5-5` nothing does.
+    parts = name.split("-")
+    is_dated = len(parts[-1]) == 8 and _is_number(parts[-1])
+    return not is_dated and not any(
+        _is_number(major) and _is_number(minor) and len(minor) <= 2
+        for major, minor in pairwise(parts[1:])
+    )
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def price(step: Step, table: Table) -> Price:
@@ -239,8 +249,6 @@ def period_of(at_ms: int, periods: list[dict[str, Any]]) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _day_ms(date: str) -> int:
-    from datetime import UTC, datetime
-
     return int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp() * 1000)
 
 
@@ -291,6 +299,8 @@ def _is_table(table: Table) -> bool:
 
 
 def _is_period(period: dict[str, Any]) -> bool:
+    import re  # only where a person put a table in place
+
     decimals = [period[kind] for kind in ("input", "output")]
     decimals += [period.get(key, "1") for key in (*KINDS, "web_search", "fast", "us")]
     if "long" in period:

@@ -12,10 +12,12 @@ request marks its last message for the cache, so a step's prompt is cached but f
 How well this holds is in docs/projection.md; `bench/overshoot.py` measures it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
 
+from budget.lean import Any, NamedTuple
 from budget.model import Spend, Step, Usage
 from budget.pricing import Table, price
 

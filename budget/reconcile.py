@@ -5,9 +5,11 @@ counts them. Where its total comes from does not matter here: the sensor, the tr
 `cost-state` line, the status line.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from __future__ import annotations
 
+from collections.abc import Iterable
+
+from budget.lean import NamedTuple
 from budget.ledger import Ledger
 from budget.model import ClientTotal, Window
 from budget.windows import QUARTER_MS

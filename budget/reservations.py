@@ -5,11 +5,12 @@ the real cost is booked. What others hold counts as spent. A reservation of an a
 lapses.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from json import dumps, loads
-from typing import NamedTuple
 
 from budget.evaluate import Who
+from budget.lean import NamedTuple, dumps, loads
 from budget.ledger import Ledger
 from budget.model import Spend, Step
 

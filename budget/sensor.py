@@ -4,10 +4,12 @@ The client writes a file of a few dozen bytes after each model request, before t
 step start. A torn or foreign file is passed over: the next report replaces it.
 """
 
+from __future__ import annotations
+
 import os
-from json import loads
 
 from budget.files import read_own
+from budget.lean import loads
 from budget.model import PICO, ClientTotal
 
 _LARGEST = 65_536

@@ -3,11 +3,12 @@
 Source of the format and of every rule: Claude Code 2.1.330, measured 2026-11-23.
 """
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, time
-from functools import lru_cache
-from typing import Any, NamedTuple
+from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
+
+from budget.lean import UTC, Any, NamedTuple, datetime, time
 from budget.model import MAX_SEARCHES, MAX_TOKENS, PICO, Step, Usage
 
 _INT = {int}

@@ -6,35 +6,25 @@ clients write a placeholder usage first and raise it later, so a step may be yie
 once; `Usage.highest` joins them. Most bytes are lines without usage: they are never parsed.
 """
 
+from __future__ import annotations
+
 import os
-import re
 from binascii import crc32
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from io import FileIO
-from json import loads as json_loads
-from typing import Any, NamedTuple
 
-from budget.errors import InputError
 from budget.files import open_regular
-from budget.model import MAX_TOKENS, ClientTotal, Compaction, Step
-from budget.steps import Found, Writer, clean, milliseconds, stated_picousd, step_of
+from budget.lean import Any, NamedTuple, loads
+from budget.model import ClientTotal, Compaction, Step
+from budget.places import Place, agent_type
+from budget.remarks import compactions, cost_states
+from budget.scanning import MARK, Between, Repeated, last_prompt, usage_lines
+from budget.steps import Found, Writer, step_of
 
 # Small enough to stay in the processor's cache while it is searched.
 CHUNK = 512 * 1024
 MAX_LINE = 16 * 1024 * 1024
 _HEAD = 256
-# Every usage has it, and nothing shorter can be searched for as fast.
-_MARK = b'"output_tokens"'
-# A usage with objects in it and in these (its iterations), not deeper: another is never taken for a
-# repetition.
-_OBJECT = rb"\{[^{}]*+\}"
-_USAGE = re.compile(rb'"usage":\{(?:[^{}]++|\{(?:[^{}]++|%b)*+\})*+\}' % _OBJECT)
-# How the client begins the line of a prompt or of a tool's result (2.1.330): most bytes are theirs.
-_USER = re.compile(
-    rb'\{"parentUuid":(?:null|"[^"\\]{0,100}"),"isSidechain":(?:true|false),'
-    rb'(?:"agentId":"[^"\\]{0,100}",)?"promptId":"([^"\\]{1,99})","type":"user",'
-)
 # What a damaged line raises where it is decoded.
 _DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
@@ -76,59 +66,6 @@ class Batch(NamedTuple):
     """The client's own totals of the session, as it wrote them at the end of each run."""
     compactions: list[Compaction] = []  # noqa: RUF012 - never written to
     """When the session's context was made smaller."""
-
-
-class Place(NamedTuple):
-    """What the steps of a file have in common."""
-
-    path: str
-    session_id: str
-    agent: str = "main"
-    agent_id: str = ""
-    user: str = ""
-
-
-def places(transcript: str, session_id: str, user: str = "") -> Iterator[Place]:
-    """The main transcript and every file of its subagents, nested ones included.
-
-    The files of subagents lie below `<transcript without .jsonl>/subagents/`; what kind of agent
-    wrote one stands in the `.meta.json` beside it.
-    """
-    yield Place(transcript, session_id, user=user)
-    folder = os.path.join(transcript.removesuffix(".jsonl"), "subagents")
-    for place in _agent_places(folder, session_id):
-        yield place._replace(user=user)
-
-
-def _agent_places(folder: str, session_id: str, depth: int = 0) -> Iterator[Place]:
-    try:
-        if os.path.islink(folder):
-            return
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        if entry.is_symlink():
-            continue  # the client makes none, and one may lead anywhere
-        if entry.is_dir(follow_symlinks=False):
-            if depth < 4:
-                yield from _agent_places(entry.path, session_id, depth + 1)
-        elif entry.name.startswith("agent-") and entry.name.endswith(".jsonl"):
-            agent_id = entry.name[len("agent-") : -len(".jsonl")]
-            yield Place(entry.path, session_id, agent="", agent_id=agent_id)
-
-
-def agent_type(place: Place) -> str:
-    """The type of the agent that writes the file; `subagent` where nothing says it."""
-    if place.agent:
-        return place.agent
-    try:
-        with open_regular(place.path.removesuffix(".jsonl") + ".meta.json") as file:
-            kind = json_loads(file.read(65_536)).get("agentType")
-    except (OSError, InputError, ValueError, AttributeError, RecursionError):
-        kind = None
-    return clean(kind) or "subagent"
 
 
 def changed(place: Place, cursor: Cursor) -> bool:
@@ -186,9 +123,9 @@ def read(
             bad_lines = 0
             steps: list[Step] = []
             searched = 0
-            repeated = _Repeated()
-            between = _Between(prompt_id)
-            for start, at, stop in _usage_lines(data, end):
+            repeated = Repeated()
+            between = Between(prompt_id)
+            for start, at, stop in usage_lines(data, end):
                 if stop - start > MAX_LINE:
                     bad_lines += 1
                     continue
@@ -207,32 +144,31 @@ def read(
                 if found is None:
                     between.others += line + b"\n"
                 else:
-                    same_step = found.steps[0].message_id == message_id
-                    tool_use_ids = f"{tool_use_ids} {found.tools}" if same_step else found.tools
+                    if found.steps[0].message_id == message_id:
+                        calls, damaged = _calls(repeated.skipped, data, decode, writer)
+                        tool_use_ids += f"{calls} {found.tools}"
+                        bad_lines += damaged
+                    else:
+                        tool_use_ids = found.tools
                     message_id = found.steps[0].message_id
                     steps += found.steps
                     repeated.remember(message_id, line)
-            for start, stop in repeated.skipped:
-                try:
-                    found = decode(data[start:stop], writer, prompt_id)
-                except _DAMAGED:
-                    bad_lines += 1
-                    continue
-                tool_use_ids = f"{tool_use_ids} {found.tools if found else ''}"
-            tool_use_ids = tool_use_ids.strip()
+            calls, damaged = _calls(repeated.skipped, data, decode, writer)
+            tool_use_ids = f"{tool_use_ids}{calls}".strip()
+            bad_lines += damaged
             between.look(data, searched, end)
             if between.prompt_id != prompt_id:
                 prompt_id, tool_use_ids = between.prompt_id, NOT_ANSWERED
             offset += end - unended
             if end:
                 tail = _checksum(data[max(0, end - _HEAD) : end])
-            client_totals = _cost_states(between.others, place)
-            compactions = _compactions(between.others, place)
+            client_totals = cost_states(between.others, place)
+            made_smaller = compactions(between.others, place)
             data[: size - end] = data[end:size]
             size -= end
             if size > MAX_LINE:
-                prompt_id = _last_prompt(data, 0, size) or prompt_id
-                told_usage = data.find(_MARK, 0, size) != -1
+                prompt_id = last_prompt(data, 0, size) or prompt_id
+                told_usage = data.find(MARK, 0, size) != -1
                 length, told_usage = _skip_line(
                     file, size, bytes(data[size - 16 : size]), told_usage
                 )
@@ -259,8 +195,23 @@ def read(
                 ),
                 bad_lines,
                 client_totals,
-                compactions,
+                made_smaller,
             )
+
+
+def _calls(
+    lines: list[tuple[int, int]], data: bytearray, decode: Decode, writer: Writer
+) -> tuple[str, int]:
+    """The tool calls of lines that were passed over, each after a space; how many are damaged."""
+    calls, damaged = "", 0
+    for start, stop in lines:
+        try:
+            found = decode(data[start:stop], writer, "")
+        except _DAMAGED:
+            damaged += 1
+        else:
+            calls += f" {found.tools}" if found else ""
+    return calls, damaged
 
 
 def _fill(file: FileIO, data: bytearray, size: int) -> int:
@@ -298,9 +249,9 @@ def _continues(file: FileIO, status: os.stat_result, cursor: Cursor) -> bool:
 
 def _parsed(line: bytes | bytearray) -> Any:
     try:
-        return json_loads(line)
+        return loads(line)
     except UnicodeDecodeError:
-        return json_loads(line.decode("utf-8", "replace"))
+        return loads(line.decode("utf-8", "replace"))
 
 
 def _is_whole(line: bytes | bytearray) -> bool:
@@ -308,96 +259,6 @@ def _is_whole(line: bytes | bytearray) -> bool:
         return isinstance(_parsed(line), dict)
     except (ValueError, RecursionError):
         return False
-
-
-class _Repeated:
-    """Knows a line that says nothing new: the same message id, with the same usage to the byte.
-
-    A step is written as several such lines. Decoding them is most of the work of an import. Those
-    of the last step are kept: they may tell of further tool calls.
-    """
-
-    def __init__(self) -> None:
-        self._id = b""
-        self._line = bytearray()
-        self._usage: bytes | bytearray | None = None
-        self._before = 0
-        """Bytes of the usage before `_MARK`."""
-        self.skipped: list[tuple[int, int]] = []
-
-    def remember(self, message_id: str, line: bytearray) -> None:
-        self._id = b'"id":"%s"' % message_id.encode()
-        self._line, self._usage = line, None
-        self.skipped = []
-
-    def skips(self, data: bytearray, start: int, at: int, stop: int) -> bool:
-        """Whether the line `data[start:stop]`, with `_MARK` at `at`, need not be decoded."""
-        # The first id of a line is the message's: what it says of others comes later.
-        if not self._id or not data.startswith(self._id, data.find(b'"id":"', start, stop)):
-            return False
-        if self._usage is None:
-            found = _USAGE.match(self._line, max(0, self._line.rfind(b'"usage":{')))
-            self._usage = found[0] if found else bytearray()
-            self._before = found[0].find(_MARK) if found else 0
-        if not self._usage or not (
-            data.startswith(self._usage, at - self._before)
-            or data.find(self._usage, start, stop) != -1
-        ):
-            return False
-        self.skipped.append((start, stop))
-        return True
-
-
-def _usage_lines(data: bytearray, end: int) -> Iterator[tuple[int, int, int]]:
-    """Where the lines of `data[:end]` that name a usage start, name it first, and end."""
-    done = 0
-    while (at := data.find(_MARK, done, end)) != -1:
-        start = data.rfind(b"\n", done, at) + 1 or done
-        stop = data.find(b"\n", at)
-        yield start, at, stop
-        done = stop + 1
-
-
-class _Between:
-    """What the lines between those of steps tell: the prompt, and what the client says itself.
-
-    The first keys of most tell what they are; what follows them need not be searched.
-    """
-
-    def __init__(self, prompt_id: str) -> None:
-        self.prompt_id = prompt_id
-        self.others = bytearray()
-        """The lines that are no prompt and no tool's result, as far as their first keys tell."""
-
-    def look(self, data: bytearray, start: int, end: int) -> None:
-        """Takes in the whole lines of `data[start:end]`."""
-        while start < end:
-            user = _USER.match(data, start, end)
-            if user:
-                self.prompt_id = _prompt(user[1])
-                start = data.find(b"\n", start, end) + 1
-                continue
-            # Up to the next line that may be of that kind; this line too when it says so later on.
-            at = data.find(b'"type":"user"', start, end)
-            stop = end if at == -1 else data.rfind(b"\n", start, at) + 1 or data.find(b"\n", at) + 1
-            self.prompt_id = _last_prompt(data, start, stop) or self.prompt_id
-            self.others += data[start:stop]
-            start = stop
-
-
-@lru_cache(maxsize=16)
-def _prompt(told: bytes) -> str:
-    return clean(told.decode("utf-8", "replace"))
-
-
-def _last_prompt(data: bytearray, start: int, end: int) -> str:
-    mark = b'"promptId":"'
-    at = data.rfind(mark, start, end)
-    if at == -1:
-        return ""
-    at += len(mark)
-    end = data.find(b'"', at, min(at + 100, end))
-    return "" if end == -1 else _prompt(bytes(data[at:end]))
 
 
 def _skip_line(file: FileIO, length: int, edge: bytes, told: bool) -> tuple[int, bool]:
@@ -409,81 +270,10 @@ def _skip_line(file: FileIO, length: int, edge: bytes, told: bool) -> tuple[int,
     while block := file.read(CHUNK):
         newline = block.find(b"\n")
         piece = block if newline == -1 else block[: newline + 1]
-        told = told or _MARK in edge + piece
+        told = told or MARK in edge + piece
         edge = piece[-16:]
         length += len(piece)
         if newline != -1:
             file.seek(newline + 1 - len(block), os.SEEK_CUR)
             return length, told
     return 0, False
-
-
-def _cost_states(lines: bytearray, place: Place) -> list[ClientTotal]:
-    """The client's own total at the end of a stretch: it writes one when a session ends (2.1.330).
-
-    It is cumulative over resumes, so the last one is the highest.
-    """
-    at = lines.rfind(b'"cost-state"')
-    if at == -1:
-        return []
-    line = lines[lines.rfind(b"\n", 0, at) + 1 : lines.find(b"\n", at)]
-    try:
-        state = json_loads(line)
-        total = stated_picousd(state["totalCostUSD"])
-        if state["type"] != "cost-state" or state["sessionId"] != place.session_id:
-            return []
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return []  # a text that happens to hold the words
-    return [] if total is None else [ClientTotal(place.session_id, "transcript", 0, 0, total)]
-
-
-def _compactions(lines: bytearray, place: Place) -> list[Compaction]:
-    """The compactions a stretch tells of (`compact_boundary` lines, 2.1.330, 2026-11-23)."""
-    found = []
-    at = lines.find(b'"compact_boundary"')
-    while at != -1:
-        stop = lines.find(b"\n", at)
-        try:
-            line = json_loads(lines[lines.rfind(b"\n", 0, at) + 1 : stop])
-            sizes = line["compactMetadata"]
-            before, after = sizes["preTokens"], sizes.get("postTokens", 0)
-            told = (line["type"], line["subtype"], place.agent_id)
-            if told == ("system", "compact_boundary", "") and _are_tokens(before, after):
-                at_ms, automatic = milliseconds(line["timestamp"]), sizes.get("trigger") == "auto"
-                found.append(Compaction(place.session_id, at_ms, before, after, automatic))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            pass  # a text that happens to hold the word
-        at = lines.find(b'"compact_boundary"', stop)
-    return found
-
-
-def _are_tokens(*counts: object) -> bool:
-    return all(type(count) is int and 0 <= count <= MAX_TOKENS for count in counts)
-
-
-def began_in(path: str, root: str) -> bool:
-    """Whether a session began in a folder or below it, by the first lines of its transcript."""
-    try:
-        with open_regular(path) as file:
-            told = _CWD.search(file.read(_FIRST))
-        folder = str(json_loads(told[1])) if told else ""
-    except (OSError, InputError, ValueError):
-        return False
-    return folder == root or folder.startswith(root.rstrip(os.sep) + os.sep)
-
-
-_CWD = re.compile(rb'"cwd":("(?:[^"\\]|\\.)*")')
-_FIRST = 256 * 1024
-_LATEST = 256 * 1024
-"""The last bytes of a transcript: what happened since the last step is in them."""
-
-
-def model_was_switched(path: str) -> bool:
-    """Whether the person chose a model since the last step (`/model`, 2.1.330, 2026-11-23)."""
-    try:
-        with open_regular(path) as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _LATEST))
-            data = file.read(_LATEST)
-    except (OSError, InputError):
-        return False
-    return data.rfind(b"<command-name>/model<") > data.rfind(_MARK)

@@ -1,11 +1,12 @@
 """How every budget stands: each reads what it counts from where that is kept."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
 
 from budget import grants, paths
 from budget.evaluate import Decision, Who, concerns, spent
+from budget.lean import TYPE_CHECKING, NamedTuple, contextmanager
 from budget.ledger import Ledger
 from budget.model import (
     LEVEL_UNITS,
@@ -38,7 +39,7 @@ def judge(
     now_ms: int,
     person: str,
     for_s: float = 60.0,
-    actor: "Actor | None" = None,
+    actor: Actor | None = None,
     looks: bool = False,
 ) -> Decision:
     """How every budget stands now; without a ledger nothing was spent in the project.
@@ -106,12 +107,13 @@ def _on_both(ledger: Ledger, people: Ledger | None, do: Callable[[Ledger], None]
 
 @contextmanager
 def _locked(ledger: Ledger, people: Ledger | None) -> Iterator[None]:
-    with ExitStack() as stack:
-        # Always in this order, so that no two wait for each other.
-        for each in (ledger, people):
-            if each:
-                stack.enter_context(each.transaction())
-        yield
+    # Always in this order, so that no two wait for each other.
+    with ledger.transaction():
+        if people is None:
+            yield
+        else:
+            with people.transaction():
+                yield
 
 
 def budget_window(budget: Budget, session_id: str, now_ms: int) -> Window:

@@ -4,15 +4,15 @@ A window is half open, [start, end). Calendar windows follow the wall clock of t
 day at a daylight-saving change has 23 or 25 hours.
 """
 
-import os
-import re
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from __future__ import annotations
 
+import os
+
+from budget.lean import UTC, date, datetime, timedelta, tzinfo
 from budget.model import Window
 
 CALENDAR = ("hour", "day", "week", "month")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_ROLLING = r"rolling ([1-9][0-9]{0,4})(m|h|d)"
 _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 # Totals are kept in buckets of these sizes (milliseconds). Every offset of a time zone in use is
@@ -26,8 +26,9 @@ def rolling_ms(per: str) -> int | None:
     """The length of `rolling 5h` and its like in milliseconds; None for another kind."""
     if not per.startswith("rolling "):
         return None
-    match = re.fullmatch(_ROLLING, per)
-    return int(match[1]) * _UNIT_MS[match[2]] if match else None
+    count, unit = per[len("rolling ") : -1], per[-1]
+    is_count = count.isascii() and count.isdigit() and len(count) <= 5 and count[0] != "0"
+    return int(count) * _UNIT_MS[unit] if is_count and unit in _UNIT_MS else None
 
 
 def is_period(per: str) -> bool:
@@ -87,7 +88,7 @@ def _local(at_ms: int, tz: tzinfo | None) -> datetime:
 
 
 def _dates(per: str, local: datetime, week_starts: str) -> tuple[datetime, datetime]:
-    day = datetime(local.year, local.month, local.day)  # noqa: DTZ001 - a date of the wall clock
+    day = datetime(local.year, local.month, local.day)
     if per == "day":
         return day, day + timedelta(days=1)
     if per == "week":
@@ -117,7 +118,7 @@ def _hour(now_ms: int, local: datetime, tz: tzinfo | None) -> Window:
 
 def day_start_ms(day: date, tz: tzinfo | None) -> int:
     """When a day of the wall clock begins."""
-    return _midnight_ms(datetime(day.year, day.month, day.day), tz)  # noqa: DTZ001
+    return _midnight_ms(datetime(day.year, day.month, day.day), tz)
 
 
 def _midnight_ms(date: datetime, tz: tzinfo | None) -> int:

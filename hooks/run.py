@@ -6,13 +6,14 @@ so that an old one can be told apart from a broken install.
 """
 
 import gc
-import json
 import os
 import sys
 
 
 def run():
     if sys.version_info < (3, 11):
+        import json
+
         message = (
             "budget: nothing is counted or stopped. It needs Python 3.11 or newer, and `python3`"
             " is %d.%d. Install a newer one, or install codebudget with it and run"

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from budget.model import Spend, Step, Usage
+from budget.places import Place
 from budget.pricing import Table
-from budget.transcript import Batch, Cursor, Place, read
+from budget.transcript import Batch, Cursor, read
 from budget.windows import SPANS
 
 SESSION = "5d0f1c9e-6a53-4f0e-9d5b-0c6f2b7f1a11"

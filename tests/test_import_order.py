@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from budget.ledger import Ledger
-from budget.transcript import Cursor, Place, read
+from budget.places import Place
+from budget.transcript import Cursor, read
 from budget.typed import decoded
 from tests.samples import (
     ROUND_TABLE,

@@ -15,7 +15,7 @@ from tests.samples import SESSION, step_line
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = {
-    "words": ("", "errors", "files", "model", "permissions"),
+    "words": ("", "errors", "files", "lean", "model", "permissions"),
     "pure": (
         *(
             "advice",
@@ -27,10 +27,13 @@ LAYERS = {
             "keys",
             "merge",
             "messages",
+            "places",
             "pricing",
             "projection",
             "proposals",
+            "remarks",
             "replay",
+            "scanning",
             "schema",
             "steps",
             "transcript",
@@ -85,7 +88,11 @@ LAYERS = {
 
 SIDEWAYS = {
     "files": {"errors", "permissions"},
-    "transcript": {"steps"},
+    "model": {"lean"},
+    "places": {"steps"},
+    "remarks": {"places", "scanning", "steps"},
+    "scanning": {"steps"},
+    "transcript": {"places", "remarks", "scanning", "steps"},
     "advice": {"pricing", "projection"},
     "advice_words": {"advice", "messages", "windows"},
     "keys": {"windows"},
@@ -225,11 +232,15 @@ HOT_BUDGET = frozenset(
         "errors",
         "evaluate",
         "hook",
+        "lean",
         "ledger",
         "messages",
         "model",
         "paths",
         "pipeline",
+        "places",
+        "remarks",
+        "scanning",
         "answers",
         "event",
         "failure",

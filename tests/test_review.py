@@ -12,9 +12,10 @@ import pytest
 from budget import hook, paths, pipeline, reconcile, rules
 from budget.ledger import Ledger
 from budget.model import PICO, ClientTotal, Step, Usage, Window
+from budget.places import Place
 from budget.policy import load_policy
 from budget.pricing import load_table
-from budget.transcript import Cursor, Place, read
+from budget.transcript import Cursor, read
 from tests.plugin import budget_toml
 
 AT_MS = 1_795_000_000_000

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tracemalloc
@@ -15,12 +14,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from budget import transcript
+from budget import scanning, transcript
 from budget.errors import InputError
 from budget.ledger import Ledger
 from budget.model import MAX_TOKENS, Step, Usage
+from budget.places import Place, agent_type, places
 from budget.steps import Writer, clean
-from budget.transcript import Cursor, Place, agent_type, changed, decoded, places, read
+from budget.transcript import Cursor, changed, decoded, read
 from tests.samples import (
     AT,
     AT_MS,
@@ -647,7 +647,7 @@ def test_the_lines_that_need_not_be_parsed_say_nothing_new(lines: list[bytes]) -
         ledgers = [Ledger(str(Path(folder, name, "ledger.db"))) for name in ("some", "all")]
         some = read_on(path)
         book(ledgers[0], some, path)
-        patch.setattr(transcript._Repeated, "skips", lambda *_: False)
+        patch.setattr(scanning.Repeated, "skips", lambda *_: False)
         every = read_on(path)
         book(ledgers[1], every, path)
         facts = [everything(ledger) for ledger in ledgers]
@@ -655,6 +655,18 @@ def test_the_lines_that_need_not_be_parsed_say_nothing_new(lines: list[bytes]) -
             ledger.close()
     assert facts[0] == facts[1]
     assert some.cursor == every.cursor
+
+
+def test_tool_calls_of_a_line_that_need_not_be_parsed_are_kept_when_the_usage_rises(
+    file: Path,
+) -> None:
+    early, late = usage(1), usage(200)
+    file.write_bytes(
+        step_line("msg_1", early, tools=["toolu_1"])
+        + step_line("msg_1", early, tools=["toolu_2"])
+        + step_line("msg_1", late, tools=["toolu_3"])
+    )
+    assert read_on(file).cursor.tool_use_ids == "toolu_1 toolu_2 toolu_3"
 
 
 def test_the_lines_that_need_not_be_parsed_tell_of_tool_calls(file: Path) -> None:
@@ -1002,7 +1014,7 @@ def test_the_first_keys_of_a_line_tell_what_the_whole_line_does(
         monkeypatch.setattr(transcript, "CHUNK", chunk)
         place = Place(str(path), SESSION)
         quick = list(read(place, Cursor()))
-        monkeypatch.setattr(transcript, "_USER", re.compile(rb"(?!)"))
+        monkeypatch.setattr(scanning, "_answered", lambda *_: "")
         slow = list(read(place, Cursor()))
     assert [batch.cursor for batch in quick] == [batch.cursor for batch in slow]
     assert [batch.steps for batch in quick] == [batch.steps for batch in slow]

@@ -1,0 +1,135 @@
+"""Finds the lines of steps in a stretch of a transcript, as bytes: most lines are never decoded.
+
+Where a line has its first keys, and which bytes repeat: Claude Code 2.1.330, measured 2026-11-23.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from budget.steps import clean
+
+# Every usage has it, and nothing shorter can be searched for as fast.
+MARK = b'"output_tokens"'
+_PROMPT = b'"promptId":"'
+_USER = b'"type":"user"'
+_USAGE = b'"usage":{'
+# The first keys of a line are short: whose line it is, which it follows, and its prompt.
+_FIRST_KEYS = 400
+_LONGEST_PROMPT_ID = 100
+
+
+def usage_lines(data: bytearray, end: int) -> Iterator[tuple[int, int, int]]:
+    """Where the lines of `data[:end]` that name a usage start, name it first, and end."""
+    done = 0
+    while (at := data.find(MARK, done, end)) != -1:
+        start = data.rfind(b"\n", done, at) + 1 or done
+        stop = data.find(b"\n", at)
+        yield start, at, stop
+        done = stop + 1
+
+
+class Repeated:
+    """Knows a line that says nothing new: the same message id, with the same usage to the byte.
+
+    A step is written as several such lines. Decoding them is most of the work of an import. Those
+    of the last step are kept: they may tell of further tool calls.
+    """
+
+    def __init__(self) -> None:
+        self._id = b""
+        self._line = bytearray()
+        self._usage: bytes | bytearray | None = None
+        self._before = 0
+        """Bytes of the usage before `MARK`."""
+        self.skipped: list[tuple[int, int]] = []
+
+    def remember(self, message_id: str, line: bytearray) -> None:
+        self._id = b'"id":"%s"' % message_id.encode()
+        self._line, self._usage = line, None
+        self.skipped = []
+
+    def skips(self, data: bytearray, start: int, at: int, stop: int) -> bool:
+        """Whether the line `data[start:stop]`, with `MARK` at `at`, need not be decoded."""
+        # The first id of a line is the message's: what it says of others comes later.
+        if not self._id or not data.startswith(self._id, data.find(b'"id":"', start, stop)):
+            return False
+        if self._usage is None:
+            self._usage = _usage(self._line)
+            self._before = self._usage.find(MARK)
+        if not self._usage or not (
+            data.startswith(self._usage, at - self._before)
+            or data.find(self._usage, start, stop) != -1
+        ):
+            return False
+        self.skipped.append((start, stop))
+        return True
+
+
+def _usage(line: bytearray) -> bytearray:
+    """The bytes of a line's usage; none where it cannot be told where it ends."""
+    start = max(0, line.rfind(_USAGE))
+    end = line.find(b"}", start) + 1
+    while end:
+        usage = line[start:end]
+        if usage.count(b"{") == usage.count(b"}"):
+            # A brace within a text leaves that text open, or follows a backslash.
+            is_whole = usage.count(b'"') % 2 == 0 and b"\\" not in usage and MARK in usage
+            return usage if is_whole else bytearray()
+        end = line.find(b"}", end) + 1
+    return bytearray()
+
+
+class Between:
+    """What the lines between those of steps tell: the prompt, and what the client says itself.
+
+    The first keys of most tell what they are; what follows them need not be searched.
+    """
+
+    def __init__(self, prompt_id: str) -> None:
+        self.prompt_id = prompt_id
+        self.others = bytearray()
+        """The lines that are no prompt and no tool's result, as far as their first keys tell."""
+
+    def look(self, data: bytearray, start: int, end: int) -> None:
+        """Takes in the whole lines of `data[start:end]`."""
+        while start < end:
+            prompt_id = _answered(data, start, end)
+            if prompt_id:
+                self.prompt_id = prompt_id
+                start = data.find(b"\n", start, end) + 1
+                continue
+            # Up to the next line that may be of that kind; this line too when it says so later on.
+            at = data.find(_USER, start, end)
+            stop = end if at == -1 else data.rfind(b"\n", start, at) + 1 or data.find(b"\n", at) + 1
+            self.prompt_id = last_prompt(data, start, stop) or self.prompt_id
+            self.others += data[start:stop]
+            start = stop
+
+
+def _answered(data: bytearray, start: int, end: int) -> str:
+    """The prompt of a line whose first keys say that it is a prompt or a tool's result."""
+    head = data[start : data.find(_USER, start, min(end, start + _FIRST_KEYS))]
+    at = head.find(_PROMPT)
+    # Keys of the line itself, one after the other: no further object, and no text is open.
+    if at == -1 or b"{" in head[1:] or b"\\" in head or b"\n" in head or head.count(b'"') % 2:
+        return ""
+    at += len(_PROMPT)
+    end = head.find(b'"', at, at + _LONGEST_PROMPT_ID)
+    return "" if end == -1 else _prompt(bytes(head[at:end]))
+
+
+def last_prompt(data: bytearray, start: int, end: int) -> str:
+    """The prompt that the last line that names one answers; empty where none does."""
+    # Searching backward is slow, and most of the lines that are not known name no prompt.
+    if data.find(_PROMPT, start, end) == -1:
+        return ""
+    at = data.rfind(_PROMPT, start, end) + len(_PROMPT)
+    end = data.find(b'"', at, min(at + _LONGEST_PROMPT_ID, end))
+    return "" if end == -1 else _prompt(bytes(data[at:end]))
+
+
+@lru_cache(maxsize=16)
+def _prompt(told: bytes) -> str:
+    return clean(told.decode("utf-8", "replace"))
