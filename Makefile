@@ -16,6 +16,8 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin budget
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 budget
 
 bench: $(READY)
 	$(BIN)/python -m bench.hook_time

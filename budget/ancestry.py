@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from budget import system
 from budget.files import read_some
 
 _DEEPEST = 64
@@ -17,7 +18,8 @@ _DEEPEST = 64
 def clients_above(pid: int = 0) -> list[int]:
     """The Claude Code clients among the ancestors of this process, the nearest first.
 
-    None where the system does not tell (on Windows): there `CLAUDECODE` alone speaks.
+    On Windows a program is known by its name only: a client that is a script of Node is not seen,
+    and `CLAUDECODE` speaks alone.
     """
     return [each for each, command in _above(pid or os.getppid()) if _is_client(command)]
 
@@ -54,20 +56,31 @@ def _peer_of_stdin() -> int | None:
 def _is_client(command: str) -> bool:
     """By the program's own name, or the script that an interpreter runs (the npm package)."""
     words = command.split("\0")
-    names = [os.path.basename(word) for word in words[:1]]
-    script = words[1] if len(words) > 1 and names[0] in ("node", "bun", "deno") else ""
-    names.append(os.path.basename(script))
-    return "claude" in (name.removesuffix(".exe") for name in names) or (
-        "claude-code" in script.replace("\\", "/").split("/")
-    )
+    program, *rest = (word.replace("\\", "/") for word in words)
+    names = [_program(program)]
+    script = rest[0] if rest and names[0] in ("node", "bun", "deno") else ""
+    names.append(_program(script))
+    return "claude" in names or "claude-code" in script.split("/")
+
+
+def _program(path: str) -> str:
+    """`claude` of `C:/Users/ana/.local/bin/Claude.EXE`: only Windows names end so."""
+    name = path.rpartition("/")[2]
+    return name[:-4].lower() if name.lower().endswith(".exe") else name
 
 
 def _above(pid: int) -> Iterator[tuple[int, str]]:
     """Each ancestor and its command line, words separated by NUL, the nearest first."""
+    running = system.parents()
     for _ in range(_DEEPEST):
         if pid <= 1:
             return
-        found = _linux(pid) if sys.platform.startswith("linux") else _by_ps(pid)
+        if system.is_linux():
+            found = _linux(pid)
+        elif system.is_windows():
+            found = _windows(pid, running)
+        else:
+            found = _by_ps(pid)
         if found is None:
             return
         command, parent = found
@@ -85,9 +98,12 @@ def _linux(pid: int) -> tuple[str, int] | None:
         return None
 
 
+def _windows(pid: int, running: dict[int, tuple[int, str]]) -> tuple[str, int] | None:
+    parent, program = running.get(pid, (0, ""))
+    return (program, parent) if program else None
+
+
 def _by_ps(pid: int) -> tuple[str, int] | None:
-    if sys.platform == "win32":
-        return None
     try:
         told = subprocess.run(
             ["/bin/ps", "-o", "ppid=,command=", "-p", str(pid)],

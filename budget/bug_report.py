@@ -3,7 +3,7 @@
 import os
 import time
 
-from budget import __version__, paths
+from budget import __version__, paths, system
 from budget.files import append_own
 
 _LARGEST_LOG = 1024 * 1024
@@ -24,7 +24,7 @@ def log_bug(error: Exception, env: paths.Env, where: str) -> str:
     try:
         paths.check_state(env)
         if os.path.exists(path) and os.path.getsize(path) > _LARGEST_LOG:
-            os.replace(path, path + ".old")
+            system.replace(path, path + ".old")
         append_own(path, report)
     except OSError:
         return f"This is a bug in budget ({type(error).__name__}), and its log cannot be written."

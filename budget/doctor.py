@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from budget import environment, events, notify, paths, pipeline, settings
+from budget import environment, events, notify, paths, pipeline, settings, system
 from budget.errors import BudgetError, LedgerError, PriceError
 from budget.files import read_some
 from budget.messages import money
@@ -217,7 +217,7 @@ def _state_folder(env: paths.Env) -> Finding:
     except OSError as error:
         detail = f"{folder} cannot be written: {error.strerror}"
         return Finding("fail", "State folder", detail, "set BUDGET_HOME to a folder of yours")
-    if os.name == "posix" and mode & 0o077:
+    if system.has_modes() and mode & 0o077:
         detail = f"{folder} is open to others ({mode:o})"
         return Finding("warn", "State folder", detail, f"chmod 700 {folder}")
     return Finding("ok", "State folder", folder)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from json import dumps, loads
 from typing import Any
 
-from budget import __version__, paths
+from budget import __version__, paths, system
 from budget.files import appending, make_folder, make_own, read_own, replace_own
 
 RETRY_AFTER_S = 3600
@@ -58,10 +58,11 @@ def _ready_notice(env: paths.Env, command: str) -> str:
         make_own(name)
     except OSError:
         return ""
-    return (
-        f"budget: the `budget` command is ready. For your shell: ln -s {shlex.quote(command)}"
-        " ~/.local/bin/budget"
-    )
+    if system.is_windows():
+        advice = f'Add its folder to your PATH: "{os.path.dirname(command)}"'
+    else:
+        advice = f"For your shell: ln -s {shlex.quote(command)} ~/.local/bin/budget"
+    return f"budget: the `budget` command is ready. {advice}"
 
 
 def folder(env: paths.Env) -> str:
@@ -86,11 +87,6 @@ def _start(env: paths.Env, root: str) -> bool:
         "import sys; sys.path.append(sys.argv[1]); from budget import environment;"
         " environment.build(sys.argv[1], sys.argv[2])"
     )
-    detached: dict[str, Any] = (
-        {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
-        if sys.platform == "win32"
-        else {"start_new_session": True}
-    )
     try:
         make_folder(folder(env))
         subprocess.Popen(
@@ -98,7 +94,7 @@ def _start(env: paths.Env, root: str) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            **detached,
+            **system.apart(),
         )
     except OSError:
         return False
@@ -137,12 +133,12 @@ def _installed_command() -> str:
 
 
 def _script_name() -> str:
-    return "budget.exe" if sys.platform == "win32" else "budget"
+    return "budget.exe" if system.is_windows() else "budget"
 
 
 def _make(root: str, place: str) -> str:
-    bin_folder = os.path.join(place, "Scripts" if sys.platform == "win32" else "bin")
-    python = os.path.join(bin_folder, "python.exe" if sys.platform == "win32" else "python")
+    bin_folder = os.path.join(place, "Scripts" if system.is_windows() else "bin")
+    python = os.path.join(bin_folder, "python.exe" if system.is_windows() else "python")
     pip = [python, "-I", "-m", "pip", "--disable-pip-version-check", "--retries", "1", "install"]
     for command in (
         [sys.executable, "-I", "-m", "venv", "--clear", place],
@@ -172,16 +168,4 @@ def _write_state(target: str, **state: str) -> None:
 def _lock(path: str) -> Iterator[bool]:
     """Whether this process holds the lock. The operating system frees it with the process."""
     with appending(path) as file:
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
+        yield system.try_lock(file.fileno())

@@ -6,10 +6,10 @@ links, nobody else's, and closed to everybody else.
 
 import os
 import stat
-import sys
 from errno import ELOOP, ENOTDIR
 from io import FileIO
 
+from budget import system
 from budget.errors import InputError, StateError
 
 _OTHERS = 0o077
@@ -72,7 +72,7 @@ def replace_own(path: str, text: str | bytes, at_top: bool = False) -> None:
             data = memoryview(text.encode() if isinstance(text, str) else text)
             while data:
                 data = data[file.write(data) :]
-        os.replace(temporary, path)
+        system.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
@@ -137,8 +137,8 @@ def check_folder(path: str, may_be_link: bool = False) -> bool:
         raise _linked(path)
     if not stat.S_ISDIR(status.st_mode):
         return False
-    if sys.platform != "win32":
-        if status.st_uid != os.geteuid():
+    if system.has_modes():
+        if status.st_uid != system.user_id():
             raise _others(path, status.st_uid)
         if status.st_mode & _OTHERS:
             from budget.permissions import close_folder  # seldom
@@ -166,8 +166,8 @@ def _check_file(path: str, status: os.stat_result, at: int | str) -> None:
         raise _linked(path)
     if not stat.S_ISREG(status.st_mode):
         raise StateError(f"{printable(path)} is not a regular file: it is not used. Remove it.")
-    if sys.platform != "win32":
-        if status.st_uid != os.geteuid():
+    if system.has_modes():
+        if status.st_uid != system.user_id():
             raise _others(path, status.st_uid)
         if status.st_mode & _OTHERS:
             os.chmod(at, 0o600)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from json import dumps, loads
 from typing import Any
 
-from budget import paths
+from budget import paths, system
 from budget.files import replace_own
 
 LIMIT_S = 10.0
@@ -28,9 +28,6 @@ def start(command: tuple[str, ...], facts: dict[str, Any], env: paths.Env) -> No
     """Starts the command, detached; a command that cannot be started is noted as failed."""
     failures = failure_file(env)
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    apart: dict[str, Any] = {"start_new_session": True}
-    if sys.platform == "win32":
-        apart = {"creationflags": subprocess.DETACHED_PROCESS}
     try:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _RUN, root, failures],
@@ -38,7 +35,7 @@ def start(command: tuple[str, ...], facts: dict[str, Any], env: paths.Env) -> No
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=dict(env),
-            **apart,
+            **system.apart(),
         )
         assert process.stdin is not None
         process.stdin.write(dumps({"command": command, "facts": facts}).encode())

@@ -11,6 +11,7 @@ from json import loads
 from types import FrameType
 from typing import Any, NamedTuple
 
+from budget import system
 from budget.result import Result, result_of
 
 _BLOCK = 65_536
@@ -76,8 +77,8 @@ def run(
 ) -> Ended:
     """Runs the program to its end. Raises `OSError` when it cannot be started."""
     sys.stdout.flush()
-    own_group = os.name == "posix" and not (sys.stdin and sys.stdin.isatty())
-    more: dict[str, Any] = {"umask": umask} if os.name == "posix" else {}
+    own_group = not system.is_windows() and not (sys.stdin and sys.stdin.isatty())
+    more: dict[str, Any] = {"umask": umask} if not system.is_windows() else {}
     if own_group:
         more["process_group"] = 0  # signals of the terminal come through us, and once
     process = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, **more)
@@ -129,5 +130,10 @@ def _passed_on(process: subprocess.Popen[bytes], delay_s: float) -> Iterator[lis
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-    if process.poll() is None:
+    if process.poll() is not None:
+        return
+    if system.is_windows():
+        # Windows sends a Ctrl-C to every program of the console itself, and knows no other signal.
+        process.terminate()
+    else:
         process.send_signal(number)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from binascii import crc32
 from collections.abc import Mapping
 
+from budget import system
 from budget.errors import InputError
 from budget.files import check_folder, read_own, read_some, replace_own
 from budget.lean import NamedTuple, dumps, loads, suppress
@@ -36,9 +36,9 @@ def state_folder(env: Env) -> str:
     """
     if env.get("BUDGET_HOME"):
         return os.path.abspath(env["BUDGET_HOME"])
-    if sys.platform == "win32":
+    if system.is_windows():
         base = env.get("LOCALAPPDATA") or os.path.join(_home(env), "AppData", "Local")
-    elif sys.platform == "darwin":
+    elif system.is_macos():
         base = os.path.join(_home(env), "Library", "Application Support")
     else:
         base = env.get("XDG_DATA_HOME") or os.path.join(_home(env), ".local", "share")
@@ -96,9 +96,9 @@ def team_policies(env: Env, project: Project) -> list[str]:
 
 def managed_folder() -> str:
     """Where the client's own managed settings are, too: an administrator's."""
-    if sys.platform == "win32":
+    if system.is_windows():
         return r"C:\Program Files\ClaudeCode"
-    if sys.platform == "darwin":
+    if system.is_macos():
         return "/Library/Application Support/ClaudeCode"
     return "/etc/claude-code"
 
@@ -177,7 +177,8 @@ def log_file(env: Env) -> str:
 
 def safe_name(name: str) -> str:
     """A file name made of outside text: it cannot leave its folder."""
-    return "".join(each if _is_plain(each) or each in "_-" else "-" for each in name[:100]) or "-"
+    safe = "".join(each if _is_plain(each) or each in "_-" else "-" for each in name[:100]) or "-"
+    return f"{safe}-" if system.is_reserved(safe) else safe
 
 
 def _is_plain(character: str) -> bool:
@@ -264,7 +265,7 @@ def _key(root: str) -> str:
 
 def find_project(folder: str) -> Project:
     """The project a folder belongs to, found without running git."""
-    here = os.path.realpath(folder)
+    here = system.true_path(folder)
     worktree = at = here
     root = here
     while True:
@@ -302,7 +303,7 @@ def check_transcript(path: str, env: Env) -> str:
         raise InputError(f"The transcript path {clean(path, 300)!r} is not one: it was not read.")
     folder = os.path.realpath(os.path.join(claude_folder(env), "projects"))
     real = os.path.realpath(path)
-    if not real.startswith(folder + os.sep):
+    if not system.is_below(real, folder):
         raise InputError(
             f"The transcript {clean(path, 300)} is outside {folder}, where Claude Code keeps "
             "transcripts: it was not read. If that is where yours are, set CLAUDE_CONFIG_DIR."

@@ -6,20 +6,15 @@ Links are never followed. What another user put into an open folder is moved asi
 
 import os
 import stat
-import sys
-from contextlib import suppress
+
+from budget import system
 
 NOT_OURS = ".not-ours"
 
 
 def user_name(uid: int) -> str:
     """The name of a user, as a person knows it."""
-    if sys.platform != "win32":
-        import pwd
-
-        with suppress(KeyError):
-            return f"the user {pwd.getpwuid(uid).pw_name}"
-    return f"the user {uid}"
+    return f"the user {system.user_name(uid)}"
 
 
 def close_folder(folder: str) -> list[str]:
@@ -27,10 +22,10 @@ def close_folder(folder: str) -> list[str]:
 
     What cannot be changed stays as it is. On Windows, where modes say nothing, it does nothing.
     """
-    if sys.platform == "win32":
+    if not system.has_modes():
         return []
     changed: list[str] = []
-    me = os.geteuid()
+    me = system.user_id()
     waiting = [folder]
     while waiting:
         at = waiting.pop()

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from budget import paths, reconcile, sensor
+from budget import paths, reconcile, sensor, system
 from budget.errors import InputError, LedgerError
 from budget.evaluate import NOT_KNOWN, Decision, Who
 from budget.lean import NamedTuple, contextmanager, suppress
@@ -383,7 +383,7 @@ def set_aside(env: paths.Env, project: paths.Project) -> None:
     aside = f"{path}.damaged-{int(time.time())}"
     for suffix in ("", "-wal", "-shm"):
         with suppress(OSError):
-            os.replace(path + suffix, aside + suffix)
+            system.replace(path + suffix, aside + suffix)
 
 
 def lost_ledger(env: paths.Env, project: paths.Project, session_id: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from budget import paths
+from budget import paths, system
 from budget.errors import BudgetError
 from budget.files import make_folder, read_some
 from budget.model import AGENT_TOOLS
@@ -138,7 +138,11 @@ def _statusline_command() -> str:
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     code = f"import sys; sys.path.append(sys.argv[1]); {_STATUSLINE_MARK}; main()"
     words = [sys.executable, "-I", "-S", "-c", code, root]
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    if system.is_windows():
+        # The client hands it to Git's bash, or to PowerShell where there is none: both know double
+        # quotes, and only one of them a backslash.
+        return subprocess.list2cmdline([word.replace("\\", "/") for word in words])
+    return shlex.join(words)
 
 
 def _without_budget(settings: dict[str, Any]) -> dict[str, Any]:
@@ -218,7 +222,7 @@ def _write(path: str, before: dict[str, Any], after: dict[str, Any], statusline:
             file.write(json.dumps(after, indent=2, ensure_ascii=False) + "\n")
         if backup:
             shutil.copymode(path, file.name)
-        os.replace(file.name, path)
+        system.replace(file.name, path)
     except OSError as error:
         raise BudgetError(f"{path} cannot be written: {error.strerror}.") from error
     return Change(path, True, backup, statusline)

@@ -15,7 +15,7 @@ from tests.samples import SESSION, step_line
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = {
-    "words": ("", "errors", "files", "lean", "model", "permissions"),
+    "words": ("", "errors", "files", "lean", "model", "permissions", "system"),
     "pure": (
         *(
             "advice",
@@ -87,7 +87,9 @@ LAYERS = {
 """From the lowest up; `""` is `budget/__init__.py`, `cli` all modules of that package."""
 
 SIDEWAYS = {
-    "files": {"errors", "permissions"},
+    "files": {"errors", "permissions", "system"},
+    "permissions": {"system"},
+    "system": {"lean"},
     "model": {"lean"},
     "places": {"steps"},
     "remarks": {"places", "scanning", "steps"},
@@ -245,7 +247,7 @@ HOT_BUDGET = frozenset(
         "event",
         "failure",
     }
-    | {"policy", "pricing", "reconcile", "sensor", "steps", "transcript", "windows"}
+    | {"policy", "pricing", "reconcile", "sensor", "steps", "system", "transcript", "windows"}
     | {
         "grants",
         "merge",
