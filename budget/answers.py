@@ -27,6 +27,8 @@ class Setting(NamedTuple):
     now_ms: int
     remade: bool = False
     """Whether the ledger was there before, is gone, and was made anew now."""
+    people_remade: bool = False
+    """Whether that of people was damaged, and is made anew."""
 
 
 def _session_start(setting: Setting, decision: Decision) -> Answer:
@@ -293,6 +295,8 @@ def add_notices(
         from budget import events
 
         _record(setting, events.REMADE, {})
+    if setting.people_remade:
+        notices["people remade"] = messages.PEOPLE_REMADE
     notices |= {f"unreadable|{text}": text for text in reading.unreadable}
     if reading.bad_lines:
         notices["bad"] = (

@@ -299,6 +299,23 @@ class Database:
         except sqlite3.Error as error:
             raise _explained(self.path, error) from error
 
+    def check_pages(self, until: float = float("inf")) -> None:
+        """Looks through the whole file; no longer than to a time of the monotonic clock.
+
+        Raises `DamagedLedgerError` with what is found.
+        """
+        self._connection.set_progress_handler(lambda: time.monotonic() > until, 10_000)
+        try:
+            found = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        except sqlite3.Error as error:
+            if "interrupted" in str(error):
+                return
+            raise _explained(self.path, error) from error
+        finally:
+            self._connection.set_progress_handler(None, 0)
+        if found != "ok":
+            raise _damaged(self.path, " ".join(found.split()))
+
     def row(self, sql: str, *values: object) -> tuple[Any, ...]:
         """The first row of a query that has one."""
         return self.rows(sql, *values)[0]
@@ -311,12 +328,17 @@ def _explained(path: str, error: Exception) -> LedgerError:
     elif "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
         advice = "Make the folder writable for you, or set BUDGET_HOME to one that is."
     elif "malformed" in text or "not a database" in text:
-        return DamagedLedgerError(
-            f"The ledger {path} cannot be used: {text}. It is damaged: move it away; the next step"
-            " books the transcripts anew."
-        )
+        return _damaged(path, text)
     elif "full" in text or getattr(error, "errno", 0) == 28:
         advice = "Free some space on its disk."
     else:
         advice = "`budget doctor` looks closer."
     return LedgerError(f"The ledger {path} cannot be used: {text}. {advice}")
+
+
+def _damaged(path: str, text: str) -> DamagedLedgerError:
+    return DamagedLedgerError(
+        f"The ledger {path} cannot be used: {text}. It is damaged: move it away; the next step"
+        " books the transcripts anew.",
+        path,
+    )

@@ -18,6 +18,10 @@ class LedgerError(BudgetError):
 class DamagedLedgerError(LedgerError):
     """A ledger's file that is none, or is broken: what is in it cannot be read."""
 
+    def __init__(self, text: str, path: str) -> None:
+        super().__init__(text)
+        self.path = path
+
 
 class StateError(LedgerError, OSError):
     """What lies in the state folder and is not used: a link, or another user's.

@@ -63,18 +63,23 @@ def _witness(answer: Answer, env: paths.Env, context: Mapping[str, Any]) -> None
 def respond(
     payload: Any, env: paths.Env, now_ms: int, context: dict[str, Any] | None = None
 ) -> Answer:
-    """The answer to one event; a ledger that is damaged is made anew, once.
+    """The answer to one event; a ledger that is damaged is made anew, and that of people is, too.
 
     `context` receives what is known when something fails. Raises `BudgetError` for a failure that
     is expected.
     """
     context = {} if context is None else context
-    try:
-        return _respond(payload, env, now_ms, context)
-    except DamagedLedgerError:
-        pipeline.set_aside(env, context["event"].project)
-        context["remade"] = True
-        return _respond(payload, env, now_ms, context)
+    for _ in range(2):
+        try:
+            return _respond(payload, env, now_ms, context)
+        except DamagedLedgerError as error:
+            from budget import mending  # only where there is damage
+
+            if "ledger" in context:
+                context.pop("ledger").close()
+            mending.set_aside(error.path)
+            context.setdefault("remade", []).append(error.path)
+    return _respond(payload, env, now_ms, context)
 
 
 def _respond(payload: Any, env: paths.Env, now_ms: int, context: dict[str, Any]) -> Answer:
@@ -91,7 +96,14 @@ def _respond(payload: Any, env: paths.Env, now_ms: int, context: dict[str, Any])
     context["policy"] = policy
     ledger = pipeline.open_ledger(env, event.project, wait_s=patience_s(event))
     context["ledger"] = ledger
-    setting = Setting(event, policy, ledger, env, now_ms, bool(lost) and ledger.is_new)
+    if event.name == "SessionStart":
+        from budget import mending  # only at the start of a session
+
+        mending.check(ledger, env)
+    setting = Setting(
+        *(event, policy, ledger, env, now_ms, bool(lost) and ledger.is_new),
+        people_remade=paths.people_ledger_file(env) in context.get("remade", ()),
+    )
     moment = moment_of(event, env, now_ms)
     try:
         decision, reading = pipeline.step(moment, ledger, policy, env)

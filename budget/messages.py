@@ -390,6 +390,11 @@ REMADE = (
     " spent is counted again; grants are lost. `budget import` books sessions that lie elsewhere."
 )
 
+PEOPLE_REMADE = (
+    "what people spent over all projects was damaged and is added up anew from the ledgers of the"
+    " projects; grants on budgets of scope user are lost."
+)
+
 
 def held(key: str) -> str:
     """A config was loosened while a session runs. For the person."""

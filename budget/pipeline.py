@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from budget import paths, reconcile, sensor, system
+from budget import paths, reconcile, sensor
 from budget.errors import InputError, LedgerError
 from budget.evaluate import NOT_KNOWN, Decision, Who
 from budget.lean import NamedTuple, contextmanager, suppress
@@ -375,15 +375,6 @@ def existing_ledger(
         yield ledger
     finally:
         ledger.close()
-
-
-def set_aside(env: paths.Env, project: paths.Project) -> None:
-    """Moves a damaged ledger out of the way, so that it is made anew from the transcripts."""
-    path = paths.ledger_file(env, project)
-    aside = f"{path}.damaged-{int(time.time())}"
-    for suffix in ("", "-wal", "-shm"):
-        with suppress(OSError):
-            system.replace(path + suffix, aside + suffix)
 
 
 def lost_ledger(env: paths.Env, project: paths.Project, session_id: str) -> bool:

@@ -132,6 +132,24 @@ def try_lock(fd: int) -> bool:
     return True
 
 
+def try_lock_bytes(fd: int, first: int, size: int) -> bool:
+    """Locks some bytes of a file that is open for writing, against shared locks, too."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(fd, first, os.SEEK_SET)
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, size)
+            os.lseek(fd, 0, os.SEEK_SET)
+        else:
+            import fcntl
+
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, size, first)
+    except OSError:
+        return False
+    return True
+
+
 def parents() -> dict[int, tuple[int, str]]:
     """On Windows: each process with its parent and the name of its program; else empty.
 

@@ -42,7 +42,8 @@ LAYERS = {
         ),
     ),
     "disk": (
-        *("ancestry", "database", "events", "grants", "ledger", "paths", "people", "plan"),
+        *("ancestry", "database", "events", "grants", "ledger", "mending", "paths", "people"),
+        "plan",
         *("policy", "reconcile", "reservations", "result", "rules", "sensor", "users", "witness"),
     ),
     "flow": (
@@ -109,6 +110,7 @@ SIDEWAYS = {
     "events": {"ledger"},
     "grants": {"ledger"},
     "ledger": {"database"},
+    "mending": {"database", "ledger", "paths"},
     "people": {"ledger", "paths", "reservations"},
     "plan": {"paths"},
     "policy": {"rules"},
