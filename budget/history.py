@@ -165,7 +165,7 @@ def _import_project(
         for session in sessions:
             booking.add(session)
         booking.flush()
-        return booking.summary._replace(unpriced_models=tuple(ledger.unpriced_models()))
+        return booking.summary()
     finally:
         ledger.close()
 
@@ -210,7 +210,12 @@ class _Import:
         self._pending: list[tuple[Place, Batch]] = []
         self._sessions: set[str] = set()
         self._waiting_bytes = 0
-        self.summary = Summary()
+        self._numbers = dict.fromkeys(Summary._fields[1:8], 0)
+        self._unreadable: list[str] = []
+
+    def summary(self) -> Summary:
+        models = tuple(self._ledger.unpriced_models())
+        return Summary(unreadable=tuple(self._unreadable), unpriced_models=models, **self._numbers)
 
     def add(self, session: Session) -> None:
         cursors = self._ledger.cursors(session.session_id)
@@ -265,9 +270,8 @@ class _Import:
             self._tell(f"{place.path} cannot be read: {error.strerror}.")
 
     def _count(self, **numbers: int) -> None:
-        self.summary = self.summary._replace(
-            **{key: getattr(self.summary, key) + number for key, number in numbers.items()}
-        )
+        for key, number in numbers.items():
+            self._numbers[key] += number
 
     def _tell(self, text: str) -> None:
-        self.summary = self.summary._replace(unreadable=(*self.summary.unreadable, text))
+        self._unreadable.append(text)

@@ -219,7 +219,7 @@ class Prices:
             return price(step, self._table)
         is_long = rates.above is not None and step.usage.prompt_tokens > rates.above
         cost = sum(map(mul, step.usage, rates.long if is_long else rates.short))
-        return Price(cost, 0, cost, self._table.version)
+        return Price._make((cost, 0, cost, self._table.version))
 
 
 def _rates_of(model: str, day: int, table: Table) -> _Rates | None:

@@ -15,6 +15,8 @@ MARK = b'"output_tokens"'
 _PROMPT = b'"promptId":"'
 _USER = b'"type":"user"'
 _USAGE = b'"usage":{'
+# What the client asked the API: of these lines the longest, and nothing is told in them.
+_REQUEST = b'{"type":"api-request'
 # The first keys of a line are short: whose line it is, which it follows, and its prompt.
 _FIRST_KEYS = 400
 _LONGEST_PROMPT_ID = 100
@@ -69,15 +71,16 @@ class Repeated:
 
 def _usage(line: bytearray) -> bytearray:
     """The bytes of a line's usage; none where it cannot be told where it ends."""
-    start = max(0, line.rfind(_USAGE))
-    end = line.find(b"}", start) + 1
-    while end:
-        usage = line[start:end]
-        if usage.count(b"{") == usage.count(b"}"):
+    start = done = max(0, line.rfind(_USAGE))
+    depth = 0
+    while end := line.find(b"}", done) + 1:
+        depth += line.count(b"{", done, end) - 1
+        done = end
+        if not depth:
+            usage = line[start:end]
             # A brace within a text leaves that text open, or follows a backslash.
             is_whole = usage.count(b'"') % 2 == 0 and b"\\" not in usage and MARK in usage
             return usage if is_whole else bytearray()
-        end = line.find(b"}", end) + 1
     return bytearray()
 
 
@@ -95,29 +98,25 @@ class Between:
     def look(self, data: bytearray, start: int, end: int) -> None:
         """Takes in the whole lines of `data[start:end]`."""
         while start < end:
-            prompt_id = _answered(data, start, end)
-            if prompt_id:
-                self.prompt_id = prompt_id
-                start = data.find(b"\n", start, end) + 1
-                continue
-            # Up to the next line that may be of that kind; this line too when it says so later on.
-            at = data.find(_USER, start, end)
-            stop = end if at == -1 else data.rfind(b"\n", start, at) + 1 or data.find(b"\n", at) + 1
-            self.prompt_id = last_prompt(data, start, stop) or self.prompt_id
-            self.others += data[start:stop]
+            stop = data.find(b"\n", start, end) + 1
+            if not data.startswith(_REQUEST, start):
+                prompt_id = _answered(data, start, min(stop, start + _FIRST_KEYS))
+                if prompt_id:
+                    self.prompt_id = prompt_id
+                else:
+                    self.prompt_id = last_prompt(data, start, stop) or self.prompt_id
+                    self.others += data[start:stop]
             start = stop
 
 
 def _answered(data: bytearray, start: int, end: int) -> str:
-    """The prompt of a line whose first keys say that it is a prompt or a tool's result."""
-    head = data[start : data.find(_USER, start, min(end, start + _FIRST_KEYS))]
-    at = head.find(_PROMPT)
-    # Keys of the line itself, one after the other: no further object, and no text is open.
-    if at == -1 or b"{" in head[1:] or b"\\" in head or b"\n" in head or head.count(b'"') % 2:
+    """The prompt of a line whose first keys, up to `end`, say that it is a prompt or a result."""
+    stop = data.find(_USER, start, end)
+    # Of the line itself: no further object begins before. Within a text quotes have backslashes.
+    if stop == -1 or data.find(b"{", start + 1, stop) != -1:
         return ""
-    at += len(_PROMPT)
-    end = head.find(b'"', at, at + _LONGEST_PROMPT_ID)
-    return "" if end == -1 else _prompt(bytes(head[at:end]))
+    at = data.find(_PROMPT, start, stop)
+    return "" if at == -1 else _prompt_at(data, at, stop)
 
 
 def last_prompt(data: bytearray, start: int, end: int) -> str:
@@ -125,9 +124,13 @@ def last_prompt(data: bytearray, start: int, end: int) -> str:
     # Searching backward is slow, and most of the lines that are not known name no prompt.
     if data.find(_PROMPT, start, end) == -1:
         return ""
-    at = data.rfind(_PROMPT, start, end) + len(_PROMPT)
-    end = data.find(b'"', at, min(at + _LONGEST_PROMPT_ID, end))
-    return "" if end == -1 else _prompt(bytes(data[at:end]))
+    return _prompt_at(data, data.rfind(_PROMPT, start, end), end)
+
+
+def _prompt_at(data: bytearray, at: int, end: int) -> str:
+    at += len(_PROMPT)
+    stop = data.find(b'"', at, min(at + _LONGEST_PROMPT_ID, end))
+    return "" if stop == -1 else _prompt(bytes(data[at:stop]))
 
 
 @lru_cache(maxsize=16)

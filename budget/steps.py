@@ -205,7 +205,7 @@ def used(
     # total the split stands alone.
     total = write or write_5m + write_1h
     write_1h = min(write_1h, total)
-    return Usage(tokens_in, tokens_out, cache_read, total - write_1h, write_1h, searches)
+    return Usage._make((tokens_in, tokens_out, cache_read, total - write_1h, write_1h, searches))
 
 
 def milliseconds(timestamp: object) -> int:

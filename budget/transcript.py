@@ -22,7 +22,7 @@ from budget.scanning import MARK, Between, Repeated, last_prompt, usage_lines
 from budget.steps import Found, Writer, step_of
 
 # Small enough to stay in the processor's cache while it is searched.
-CHUNK = 512 * 1024
+CHUNK = 1024 * 1024
 MAX_LINE = 16 * 1024 * 1024
 _HEAD = 256
 # What a damaged line raises where it is decoded.
@@ -110,8 +110,10 @@ def read(
         file.seek(cursor.offset)
         offset, prompt_id, tool_use_ids = cursor.offset, cursor.prompt_id, cursor.tool_use_ids
         message_id, tail, all_bad = cursor.message_id, cursor.tail, cursor.bad_lines
-        # One buffer for the whole file: a new one for each chunk costs more than reading it.
-        data, size, done = bytearray(CHUNK), 0, False
+        # One buffer for the whole file: a new one for each chunk costs more than reading it. A step
+        # or two need a small one.
+        data = bytearray(max(1, min(CHUNK, status.st_size - cursor.offset + 1)))
+        size, done = 0, False
         while not done:
             added = _fill(file, data, size)
             size += added
@@ -216,7 +218,7 @@ def _calls(
 
 def _fill(file: FileIO, data: bytearray, size: int) -> int:
     """Reads on behind the first `size` bytes; how many bytes. What holds a long line grows."""
-    if len(data) < size + CHUNK // 2 + 1:
+    if size == len(data):
         data.extend(bytes(max(CHUNK, size // 4)))
     with memoryview(data) as whole, whole[size:] as free:
         return file.readinto(free) or 0

@@ -110,24 +110,26 @@ def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
         tools.web_search_requests,
     )
     iterations = usage.iterations
-    step = Step(
-        clean(message.id),
-        session_id,
-        writer.agent,
-        writer.agent_id,
-        prompt_id,
-        _name(told.gitBranch),
-        _model(told.requestedModel, message.model),
-        milliseconds(told.timestamp),
-        counts,
-        _name(usage.speed),
-        _name(usage.inference_geo),
-        _name(usage.service_tier),
-        1,
-        parts_of(iterations, counts) if iterations else (),
-        None,
-        writer.session_id if session_id != writer.session_id else "",
-        writer.user,
+    step = Step._make(
+        (
+            clean(message.id),
+            session_id,
+            writer.agent,
+            writer.agent_id,
+            prompt_id,
+            _name(told.gitBranch),
+            _model(told.requestedModel, message.model),
+            milliseconds(told.timestamp),
+            counts,
+            _name(usage.speed),
+            _name(usage.inference_geo),
+            _name(usage.service_tier),
+            1,
+            parts_of(iterations, counts) if iterations else (),
+            None,
+            writer.session_id if session_id != writer.session_id else "",
+            writer.user,
+        )
     )
     content = message.content
     if isinstance(content, list):
@@ -135,4 +137,4 @@ def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
     else:
         calls = ""
     steps = [step, *advisors_of(iterations, step)] if iterations else [step]
-    return Found(steps, calls)
+    return Found._make((steps, calls))

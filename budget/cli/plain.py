@@ -5,7 +5,6 @@ with their values apart are known; for anything else (help, a mistake, `--since=
 answer is that the parser is needed. A test holds both to the same options and the same meaning.
 """
 
-import gc
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -66,5 +65,4 @@ def arguments(words: list[str]) -> dict[str, Any] | None:
 
 def run(command: str, told: dict[str, Any]) -> None:
     """Runs a command of `FORMS`. Raises what it raises."""
-    gc.disable()  # many small values, none of them in a cycle, and soon all of them go
     import_module(f"budget.cli.{FORMS[command].module}").run(**told)
