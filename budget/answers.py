@@ -6,6 +6,7 @@ from budget import messages, paths, pipeline
 from budget.errors import LedgerError
 from budget.evaluate import Decision, Who, concerns
 from budget.event import Event
+from budget.files import printable
 from budget.lean import TYPE_CHECKING, Any, NamedTuple, suppress
 from budget.ledger import Ledger
 from budget.model import AGENT_TOOLS, Policy, Verdict
@@ -32,11 +33,12 @@ class Setting(NamedTuple):
 
 
 def _session_start(setting: Setting, decision: Decision) -> Answer:
-    from budget import environment, sweep  # only here: once a session
+    from budget import environment, overrides, sweep  # only here: once a session
 
     sweep.sweep(setting.env, setting.now_ms / 1000)
     answer: Answer = {}
-    for text in sweep.closed(setting.env):
+    led = overrides.told(setting.env, setting.event.project)
+    for text in (*sweep.closed(setting.env), *led):
         _say(answer, f"budget: {text}")
     if decision.verdicts and setting.event.source != "compact":
         _say(answer, _standing(setting, decision))
@@ -311,8 +313,9 @@ def add_notices(
     if reading.nothing_to_read:
         notices["nothing"] = (
             "No step of this session is in its transcript"
-            f" {event.transcript or '(none was named)'}, so none can be counted. Is the client"
-            " newer than this budget, or told to keep no transcripts? `budget doctor` looks closer."
+            f" {printable(event.transcript) or '(none was named)'}, so none can be counted. Is the"
+            " client newer than this budget, or told to keep no transcripts? `budget doctor` looks"
+            " closer."
         )
     for key, text in notices.items():
         if _once(setting, f"notice|{event.session_id}|{key}"):

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from budget import environment, events, notify, paths, pipeline, settings, system
+from budget import environment, events, notify, overrides, paths, pipeline, settings, system
 from budget.errors import BudgetError, LedgerError, PriceError
 from budget.files import read_some
 from budget.messages import money
@@ -52,6 +52,7 @@ def examine(env: paths.Env, project: paths.Project) -> list[Finding]:
         *(_stops(each) for each in installed),
         _state_folder(env),
         *_configs(env, project),
+        *(Finding("warn", "Overrides", text) for text in overrides.told(env, project)),
         _prices(env),
         _ledger(env, project),
         *_incidents(env, project),

@@ -10,6 +10,7 @@ from budget.errors import InputError
 from budget.lean import Any, NamedTuple
 from budget.model import AGENT_TOOLS
 from budget.projection import bytes_of_results
+from budget.steps import clean
 
 STOPPING = ("UserPromptSubmit", "PreToolUse", "PostToolBatch")
 """Events whose answer can stop the work."""
@@ -77,15 +78,15 @@ def event_of(payload: Any, env: paths.Env, context: dict[str, Any]) -> Event:
         name=name,
         session_id=session_id,
         transcript=text("transcript_path"),
-        agent_id=text("agent_id"),
-        agent_type=text("agent_type"),
+        agent_id=clean(text("agent_id")),
+        agent_type=clean(text("agent_type")),
         prompt=text("prompt"),
-        prompt_id=text("prompt_id"),
+        prompt_id=clean(text("prompt_id")),
         tool_name=text("tool_name"),
-        tool_use_ids=tuple(each for each in ids if isinstance(each, str)),
+        tool_use_ids=tuple(clean(each) for each in ids if isinstance(each, str)),
         source=text("source"),
-        started_agent=started if isinstance(started, str) else "",
-        tool_use_id=text("tool_use_id"),
+        started_agent=clean(started),
+        tool_use_id=clean(text("tool_use_id")),
         added_bytes=_added_bytes(name, payload),
         project=project,
         person=paths.person(env, project),

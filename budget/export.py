@@ -31,6 +31,10 @@ FIELDS = (
 )
 
 
+_FORMULA = "=+-@\t\r"
+"""What spreadsheets take a formula by."""
+
+
 def entry_facts(root: str, step: Step, cost: Price) -> dict[str, Any]:
     """The fields of one entry. `usd` is 0 for an unpriced one, and `priced` false."""
     values = (
@@ -53,6 +57,17 @@ def entry_facts(root: str, step: Step, cost: Price) -> dict[str, Any]:
         cost.version,
     )
     return dict(zip(FIELDS, values, strict=True))
+
+
+def spreadsheet_safe(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for CSV: what a spreadsheet would run as a formula begins with an apostrophe.
+
+    A branch may be called `=HYPERLINK(...)`. JSON lines have every text as it is.
+    """
+    return {
+        key: f"'{value}" if isinstance(value, str) and value and value[0] in _FORMULA else value
+        for key, value in row.items()
+    }
 
 
 def usd12(picousd: int) -> str:

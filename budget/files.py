@@ -46,6 +46,11 @@ def read_some(path: str, limit: int) -> bytes:
         raise OSError(str(error)) from error
 
 
+def is_remote(path: str) -> bool:
+    """Whether looking at a path would make Windows log in to another machine."""
+    return system.is_windows() and path[:2] in ("\\\\", "//", "\\/", "/\\")
+
+
 # -- of the state folder ---------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from budget.answers import ANSWERS, Answer, Setting, add_notices
 from budget.errors import BudgetError, DamagedLedgerError, InputError
 from budget.event import STOPPING, Event, event_of, moment_of, patience_s
 from budget.failure import failed, logged
+from budget.files import printable_lines
 from budget.lean import Any, dumps, loads
 
 _LARGEST_INPUT = 256 * 1024 * 1024
@@ -41,11 +42,24 @@ def answer_to(read: Callable[[], Any], env: paths.Env, context: dict[str, Any]) 
     `policy`, `ledger`.
     """
     try:
-        return respond(read(), env, int(time.time() * 1000), context)
+        answer = respond(read(), env, int(time.time() * 1000), context)
     except BudgetError as error:
-        return failed(str(error), env, context)
+        answer = failed(str(error), env, context)
     except Exception as error:  # noqa: BLE001 - a bug must not lock anyone out
-        return failed(logged(error, env, context), env, context)
+        answer = failed(logged(error, env, context), env, context)
+    return _harmless(answer)
+
+
+def _harmless(answer: Answer) -> Answer:
+    """An answer whose texts do nothing to a screen, whatever names and paths are in them."""
+    return {
+        key: printable_lines(value)
+        if isinstance(value, str)
+        else _harmless(value)
+        if isinstance(value, dict)
+        else value
+        for key, value in answer.items()
+    }
 
 
 def _witness(answer: Answer, env: paths.Env, context: Mapping[str, Any]) -> None:

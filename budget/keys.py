@@ -45,6 +45,8 @@ def show(value: object) -> str:
         text = printable(dumps(value, default=str, ensure_ascii=False))
     except ValueError:
         return "a number of too many digits"
+    except RecursionError:
+        return "something very deep"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

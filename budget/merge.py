@@ -9,6 +9,7 @@ Policies are plain JSON values here, as they are compiled: `{"budgets": [...], .
 
 from __future__ import annotations
 
+from budget.files import printable
 from budget.lean import Any, NamedTuple
 from budget.model import PICO, UNITS, Budget, Source
 from budget.windows import CALENDAR
@@ -37,6 +38,8 @@ class Layer(NamedTuple):
     """False for a policy that comes with a clone: like a repo config it makes nothing cheaper."""
     demoted: bool = False
     """A local file that turned out to be a repository's."""
+    root: str = ""
+    """Of a file in a repository: its main worktree. It may be a link to nowhere else."""
 
 
 def merged(settings: list[tuple[Layer, dict[str, Any]]], person: str) -> Compiled:
@@ -217,8 +220,9 @@ def _price_layer(layer: Layer, prices: dict[str, Any], may_lower: bool) -> dict[
 
 def _missing(settings: list[tuple[Layer, dict[str, Any]]], names: set[str]) -> list[str]:
     return [
-        f'{layer.file}, rules.require: a budget "{name}" must exist, and no layer sets one.'
-        f" Add [budgets.{name}] to .claude/budget.toml, or ask who keeps the policy."
+        f'{printable(layer.file)}, rules.require: a budget "{name}" must exist,'
+        f" and no layer sets one. Add [budgets.{name}] to .claude/budget.toml, or ask who keeps"
+        " the policy."
         for layer, each in settings
         for name in each.get("rules", {}).get("require", ())
         if name not in names
@@ -228,8 +232,8 @@ def _missing(settings: list[tuple[Layer, dict[str, Any]]], names: set[str]) -> l
 def _passed_over(settings: list[tuple[Layer, dict[str, Any]]]) -> list[str]:
     """What a layer says and may not say."""
     return [
-        f"{layer.file}, notify.command: it is passed over: only ~/.claude/budget.toml and managed"
-        " policies can name a command. Move it there."
+        f"{printable(layer.file)}, notify.command: it is passed over: only ~/.claude/budget.toml"
+        " and managed policies can name a command. Move it there."
         for layer, each in settings
         if layer.name not in ("managed", "user") and "command" in each["notify"]
     ]

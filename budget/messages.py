@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from budget.files import printable
 from budget.lean import UTC, Any, Protocol, datetime, tzinfo
 from budget.model import LEVEL_UNITS, PERCENT_UNITS, PICO, Budget, Policy, Verdict
 from budget.windows import local_time, zone
@@ -342,11 +343,13 @@ def used_up_advice(verdict: Verdict, policy: Policy, now_ms: int) -> str:
 
 
 def fact(verdict: Verdict) -> str:
-    """For the model: a fact, not an order."""
+    """For the model: a fact, not an order. Patterns of a repository's config are no facts."""
+    budget = verdict.budget
+    some = ", on some steps" if budget.filtered else ""
+    over_all = over(budget._replace(models=(), agents=(), branches=()))
     return (
-        f'{percent(verdict)} of the budget "{verdict.budget.name}" of {verdict.budget.source.shown}'
-        f" is spent:"
-        f" {spent_of(verdict)}{over(verdict.budget)}."
+        f'{percent(verdict)} of the budget "{budget.name}" of {printable(budget.source.shown)}'
+        f" is spent: {spent_of(verdict)}{over_all}{some}."
     )
 
 

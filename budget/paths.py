@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from budget import system
 from budget.errors import InputError
-from budget.files import check_folder, read_own, read_some, replace_own
+from budget.files import check_folder, is_remote, read_own, read_some, replace_own
 from budget.lean import NamedTuple, dumps, loads, suppress
 from budget.steps import clean
 
@@ -290,8 +290,17 @@ def _main_worktree(dot_git: str) -> str | None:
         if not pointer.startswith("gitdir:"):
             return None
         git_dir = os.path.join(os.path.dirname(dot_git), pointer.removeprefix("gitdir:").strip())
+        if is_remote(git_dir):
+            return None
         told = read_some(os.path.join(git_dir, "commondir"), 4096).decode().strip()
+        back = read_some(os.path.join(git_dir, "gitdir"), 4096).decode().strip()
         common = os.path.realpath(os.path.join(git_dir, told))
+        # Git keeps the way back, too. Without it, any folder could say that it is a worktree of
+        # another repository: its steps would be booked there, and its links could lead there.
+        if not os.path.samefile(os.path.join(git_dir, back), dot_git):
+            return None
+        if os.path.dirname(os.path.realpath(git_dir)) != os.path.join(common, "worktrees"):
+            return None
     except (OSError, ValueError):
         return None
     return os.path.dirname(common) if os.path.basename(common) == ".git" else common
@@ -299,7 +308,7 @@ def _main_worktree(dot_git: str) -> str | None:
 
 def check_transcript(path: str, env: Env) -> str:
     """The transcript's real path. Raises `InputError` for one the client would not have written."""
-    if not os.path.isabs(path) or "\0" in path or not path.endswith(".jsonl"):
+    if not os.path.isabs(path) or "\0" in path or not path.endswith(".jsonl") or is_remote(path):
         raise InputError(f"The transcript path {clean(path, 300)!r} is not one: it was not read.")
     folder = os.path.realpath(os.path.join(claude_folder(env), "projects"))
     real = os.path.realpath(path)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from budget import paths, reconcile, sensor
 from budget.errors import InputError, LedgerError
 from budget.evaluate import NOT_KNOWN, Decision, Who
+from budget.files import printable
 from budget.lean import NamedTuple, contextmanager, suppress
 from budget.ledger import Ledger
 from budget.merge import Layer
@@ -83,11 +84,13 @@ def layers(env: paths.Env, project: paths.Project) -> list[Layer]:
     own, *named = paths.team_policies(env, project)
     team = [
         *(Layer("team", file, file) for file in named),
-        Layer("team", own, ".claude/budget-policy.toml", trusted=False),
+        Layer("team", own, ".claude/budget-policy.toml", trusted=False, root=project.root),
     ]
-    local = Layer("local", paths.local_config(project), ".claude/budget.local.toml")
+    local = Layer(
+        "local", paths.local_config(project), ".claude/budget.local.toml", root=project.root
+    )
     user = Layer("user", paths.user_config(env), "~/.claude/budget.toml")
-    repo = Layer("repo", paths.repo_config(project), ".claude/budget.toml")
+    repo = Layer("repo", paths.repo_config(project), ".claude/budget.toml", root=project.root)
     # In the home folder both are one file: it is the person's own.
     one = os.path.realpath(user.file) == os.path.realpath(repo.file)
     added = paths.added_config(env)
@@ -327,7 +330,7 @@ class _Booking:
         except InputError as error:
             self._unreadable.append(str(error))
         except OSError as error:
-            self._unreadable.append(f"{place.path} cannot be read: {error.strerror}.")
+            self._unreadable.append(f"{printable(place.path)} cannot be read: {error.strerror}.")
 
     def step_missing(self) -> bool:
         """Whether the step of this moment is in no transcript yet."""

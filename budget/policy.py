@@ -14,7 +14,7 @@ from binascii import crc32
 
 from budget import __version__
 from budget.errors import ConfigError
-from budget.files import check_folder, read_own, read_some, replace_own
+from budget.files import check_folder, is_remote, printable, read_own, read_some, replace_own
 from budget.lean import Any, NamedTuple, dumps, loads, suppress
 from budget.merge import Compiled, Layer, held_to, merged, policy_budget
 from budget.model import Policy
@@ -75,7 +75,8 @@ def _index(layer: Layer) -> str:
     dot_git = os.path.join(os.path.dirname(os.path.dirname(layer.file)), ".git")
     try:  # of a linked worktree or a submodule it is a file that names the folder
         pointer = read_some(dot_git, 4096).decode().strip().removeprefix("gitdir:").strip()
-        dot_git = os.path.join(os.path.dirname(dot_git), pointer)
+        named = os.path.join(os.path.dirname(dot_git), pointer)
+        dot_git = dot_git if is_remote(named) else named
     except (OSError, ValueError):
         pass
     return os.path.join(dot_git, "index")
@@ -106,14 +107,12 @@ def _load_compiled(path: str) -> _Compiled | None:
 def _compile(
     layers: list[Layer], last_valid: dict[str, Any], person: str, price_print: str
 ) -> dict[str, Any]:
-    from budget.rules import read_config  # only when a file changed
-
     valid: dict[str, Any] = {}
     problems: list[str] = []
     settings = []
     for layer in layers:
         try:
-            read = read_config(layer.file, layer.name in _POLICY_LAYERS)
+            read = read_layer(layer)
         except ConfigError as error:
             read = last_valid.get(layer.file)
             kept = "its last valid version stays in force" if read else "nothing of it holds"
@@ -130,6 +129,29 @@ def _compile(
     return {"id": f"{crc32(dumps(policy).encode()):08x}", "valid": valid, "policy": policy}
 
 
+def read_layer(layer: Layer) -> dict[str, Any] | None:
+    """The settings of a layer; None when there is no file. Raises `ConfigError`.
+
+    A file of a repository is not read through a link that leads out of it: what is wrong with a
+    config is told, and that would tell of what the link leads to.
+    """
+    from budget.rules import read_config  # only when a file changed
+
+    if layer.root and os.path.lexists(layer.file) and not _is_inside(layer):
+        raise ConfigError(
+            f"{printable(layer.file)}: it is a link, or lies in one, that leads out of the"
+            " project: it was not read."
+        )
+    return read_config(layer.file, layer.name in _POLICY_LAYERS)
+
+
+def _is_inside(layer: Layer) -> bool:
+    real = os.path.realpath(layer.file)
+    worktree = os.path.dirname(os.path.dirname(layer.file))
+    folders = (os.path.realpath(folder) for folder in (worktree, layer.root))
+    return any(os.path.commonpath((real, folder)) == folder for folder in folders)
+
+
 def _checked_local(layer: Layer, problems: list[str]) -> Layer:
     """A local file that git keeps came with a clone: it has a repository's authority."""
     if not _is_local(layer):
@@ -137,8 +159,8 @@ def _checked_local(layer: Layer, problems: list[str]) -> Layer:
     if not _may_be_committed(layer):
         return layer
     problems.append(
-        f"{layer.file} is kept in git, so it is not one person's: it can tighten and not loosen."
-        " `git rm --cached .claude/budget.local.toml` and .gitignore make it yours."
+        f"{printable(layer.file)} is kept in git, so it is not one person's: it can tighten and"
+        " not loosen. `git rm --cached .claude/budget.local.toml` and .gitignore make it yours."
     )
     return layer._replace(name="repo", demoted=True)
 

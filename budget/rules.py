@@ -5,12 +5,14 @@ installed. Hooks import this module only when a config changed.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from errno import ELOOP
 from typing import Any
 
-from budget.errors import ConfigError
-from budget.files import printable
+from budget.errors import ConfigError, InputError
+from budget.files import open_regular, printable
 from budget.keys import (
     ADVICE_KEYS,
     BUDGET_KEYS,
@@ -34,8 +36,15 @@ from budget.keys import (
 from budget.model import LEVEL_UNITS, PERCENT_UNITS, UNITS
 
 LARGEST_CONFIG = 1024 * 1024
+MOST_BUDGETS, MOST_OF_GROUPS, MOST_PATTERNS = 100, 2_000, 200
+FILTERS = ("models", "agents", "branches")
+_DEEPEST = 40
+_PART = r"(?:\"[^\"\n]*+\"|'[^'\n]*+'|(?<![\w-])[\w-]++)[ \t]*+"
+_DEEP = re.compile(f"{_PART}(?:\\.[ \\t]*+{_PART}){{{_DEEPEST}}}")
 # How many problems of one file are told at once.
 _TOLD = 20
+_LONGEST = 600
+"""Of what was expected, in characters: it may name a key of the file."""
 
 
 def checked(raw: Mapping[str, Any], policy: bool = False) -> tuple[dict[str, Any], list[Problem]]:
@@ -53,10 +62,28 @@ def checked(raw: Mapping[str, Any], policy: bool = False) -> tuple[dict[str, Any
     settings["notify"] = _table(("notify",), raw.get("notify", {}), NOTIFY_KEYS, found)
     settings["prices"] = _prices(raw.get("prices", {}), found)
     settings["budgets"] = _budgets(("budgets",), raw.get("budgets", {}), found)
+    _not_too_many(raw, found)
     if policy:
         settings["rules"] = _table(("rules",), raw.get("rules", {}), RULES_KEYS, found)
         settings["groups"] = _groups(raw.get("groups", {}), found)
     return settings, found
+
+
+def _not_too_many(raw: Mapping[str, Any], found: list[Problem]) -> None:
+    """Each budget and each pattern costs a hook time after every step: a clone may not take it."""
+    groups = raw.get("groups")
+    owners = [raw, *(groups.values() if isinstance(groups, dict) else ())]
+    tables = [each.get("budgets") for each in owners if _is_table(each)]
+    budgets = [each for table in tables if _is_table(table) for each in table.values()]
+    of_one = max((len(table) for table in tables if _is_table(table)), default=0)
+    if of_one > MOST_BUDGETS or len(budgets) > MOST_OF_GROUPS:
+        expected = f"at most {MOST_BUDGETS} budgets, and {MOST_OF_GROUPS} in all groups"
+        found.append(Problem(("budgets",), expected, f"{len(budgets)}"))
+    lists = (each.get(kind) for each in budgets if _is_table(each) for kind in FILTERS)
+    patterns = sum(len(each) for each in lists if isinstance(each, list))
+    if patterns > MOST_PATTERNS:
+        expected = f"at most {MOST_PATTERNS} patterns of models, agents and branches"
+        found.append(Problem(("budgets",), expected, f"{patterns}"))
 
 
 def _prices(raw: Any, found: list[Problem]) -> dict[str, Any]:
@@ -162,7 +189,7 @@ def _budget(path: tuple[str, ...], table: Any, found: list[Problem]) -> dict[str
         expected = "what it counts over: session, day, month, ..."
         found.append(Problem((*path, "per"), expected, "nothing"))
     level = next((unit for unit in units if unit in LEVEL_UNITS), "")
-    for kind in ("models", "agents", "branches"):
+    for kind in FILTERS:
         if level and kind in table:
             expected = f"no {kind} beside {level}, which is not counted by steps"
             found.append(Problem((*path, kind), expected, show(table[kind])))
@@ -186,44 +213,59 @@ def read_config(path: str, policy: bool = False) -> dict[str, Any] | None:
     if found:
         told = [explain(path, text, problem) for problem in found[:_TOLD]]
         if len(found) > _TOLD:
-            told.append(f"{path}: {len(found) - _TOLD} more like these.")
+            told.append(f"{printable(path)}: {len(found) - _TOLD} more like these.")
         raise ConfigError("\n".join(told))
     return settings
 
 
 def parse(path: str) -> tuple[dict[str, Any], str] | None:
     """A file's table and its text; None when there is no file. Raises `ConfigError`."""
+    shown = printable(path)
     try:
-        if not os.path.lexists(path):
-            os.stat(path)  # says whether there is none, or it may not be looked at
-        if not os.path.isfile(path):
-            raise ConfigError(f"{path}: expected a file, got something else.")
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             data = file.read(LARGEST_CONFIG + 1)
         if len(data) > LARGEST_CONFIG:
-            raise ConfigError(f"{path}: it is larger than {LARGEST_CONFIG} bytes.")
+            raise ConfigError(f"{shown}: it is larger than {LARGEST_CONFIG} bytes.")
         text = data.decode("utf-8")
+    except InputError as error:
+        raise ConfigError(f"{shown}: expected a file, got something else.") from error
     except (FileNotFoundError, NotADirectoryError):
+        if os.path.islink(path):
+            raise ConfigError(f"{shown}: expected a file, got something else.") from None
         return None
     except OSError as error:
-        raise ConfigError(f"{path}: it cannot be read: {error.strerror}.") from error
+        if error.errno == ELOOP:
+            raise ConfigError(f"{shown}: expected a file, got something else.") from None
+        raise ConfigError(f"{shown}: it cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{path}, line {line}: it is not UTF-8 text.") from error
+        raise ConfigError(f"{shown}, line {line}: it is not UTF-8 text.") from error
+    deep = _DEEP.search(text)
+    if deep:  # the parser takes a time that grows with the square of their number
+        line = text.count("\n", 0, deep.start()) + 1
+        raise ConfigError(f"{shown}, line {line}: a key of more than {_DEEPEST} parts.")
     try:
         return tomllib.loads(text), text
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, and numbers without end
-        raise ConfigError(f"{path}: it is not valid TOML: {error}.") from error
+        raise ConfigError(f"{shown}: it is not valid TOML: {_told(error)}.") from error
+
+
+def _told(error: Exception) -> str:
+    """What the parser says, bounded: it names keys, and a key may be as long as the file."""
+    text = printable(str(error))
+    return text if len(text) <= 200 else f"{text[:100]} ... {text[-60:]}"
 
 
 def explain(path: str, text: str, problem: Problem) -> str:
     """The one sentence about a problem: file, line, key, what was expected, what stands there."""
     line = _line_of(text, problem.path)
-    where = f"{path}, line {line}" if line else path
+    where = f"{printable(path)}, line {line}" if line else printable(path)
     close = _nearest(problem)
     hint = f" Did you mean {close}?" if close else ""
-    key = printable(".".join(problem.path))[:200]
-    return f"{where}, {key}: expected {problem.expected}, got {problem.got}.{hint}"
+    key, expected = printable(".".join(problem.path))[:200], printable(problem.expected)
+    if len(expected) > _LONGEST:
+        expected = expected[:_LONGEST] + "..."
+    return f"{where}, {key}: expected {expected}, got {problem.got}.{hint}"
 
 
 def _line_of(text: str, path: tuple[str, ...]) -> int:
@@ -245,7 +287,7 @@ def _line_of(text: str, path: tuple[str, ...]) -> int:
 
 
 def _nearest(problem: Problem) -> str:
-    if problem.got != UNKNOWN_KEY:
+    if problem.got != UNKNOWN_KEY or len(problem.path[-1]) > 60:
         return ""
     from difflib import get_close_matches
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, Field
 
 from budget import counsel, events, grants, messages, paths, pipeline
+from budget.files import printable
 from budget.ledger import Ledger
 from budget.messages import usd6
 from budget.model import Policy, Spend, Verdict, Window
@@ -246,7 +247,7 @@ def iso(at_ms: int) -> str:
 def shown_path(path: str) -> str:
     """A path as people read it: from their home."""
     home = os.path.expanduser("~")
-    return "~" + path[len(home) :] if path.startswith(home + os.sep) else path
+    return printable("~" + path[len(home) :] if path.startswith(home + os.sep) else path)
 
 
 def iso_ms(at_ms: int) -> str:

@@ -13,6 +13,7 @@ from budget.errors import BudgetError
 from budget.evaluate import Decision
 from budget.ledger import Ledger
 from budget.model import PICO, ClientTotal, Policy, Verdict
+from budget.shown import shown
 from budget.steps import stated_picousd
 from budget.verdicts import judge
 
@@ -24,9 +25,9 @@ def main() -> None:
     """Prints one line. Whatever goes wrong is the line: a status line has no other place."""
     try:
         data = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
-        print(line(loads(data or "{}"), dict(os.environ), int(time.time() * 1000)))
+        print(shown(line(loads(data or "{}"), dict(os.environ), int(time.time() * 1000))))
     except BudgetError as error:
-        print(f"budget: {error}")
+        print(f"budget: {shown(str(error))}")
     except (ValueError, RecursionError):
         print("budget: the status line expected JSON on stdin.")
     except Exception as error:  # noqa: BLE001 - the client shows whatever is printed

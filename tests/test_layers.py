@@ -15,7 +15,7 @@ from tests.samples import SESSION, step_line
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = {
-    "words": ("", "errors", "files", "lean", "model", "permissions", "system"),
+    "words": ("", "errors", "files", "lean", "model", "permissions", "shown", "system"),
     "pure": (
         *(
             "advice",
@@ -55,6 +55,7 @@ LAYERS = {
             "granting",
             "notify",
             "outlook",
+            "overrides",
             "passthrough",
         ),
         *("pipeline", "sessions", "settings", "sweep", "verdicts"),
@@ -91,6 +92,7 @@ SIDEWAYS = {
     "files": {"errors", "permissions", "system"},
     "permissions": {"system"},
     "system": {"lean"},
+    "shown": {"files"},
     "model": {"lean"},
     "places": {"steps"},
     "remarks": {"places", "scanning", "steps"},

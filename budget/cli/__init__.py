@@ -4,9 +4,12 @@ import gc
 import os
 import signal
 import sys
+from typing import TextIO, cast
 
 from budget.cli import place
 from budget.errors import BudgetError, OptionError
+from budget.files import printable_lines
+from budget.shown import Shown
 
 
 def main() -> None:
@@ -14,10 +17,12 @@ def main() -> None:
     place.callers_umask = os.umask(0o077)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that goes away ends it quietly
+    output = sys.stdout
+    sys.stdout = cast(TextIO, Shown(output))
     try:
         _run(sys.argv[1:])
     except BudgetError as error:
-        print(f"budget: {error}", file=sys.stderr)
+        print(f"budget: {printable_lines(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -25,8 +30,10 @@ def main() -> None:
         from budget.bug_report import log_bug
 
         told = log_bug(error, dict(os.environ), " ".join(sys.argv[1:2]))
-        print(f"budget: {told}", file=sys.stderr)
+        print(f"budget: {printable_lines(told)}", file=sys.stderr)
         sys.exit(4)
+    finally:
+        sys.stdout = output
 
 
 def _run(words: list[str]) -> None:

@@ -19,15 +19,14 @@ def check(project: options.Project = ".", json: options.Json = False) -> None:
     Exits with 3 when a file is not valid, or a budget that a policy requires is missing.
     """
     from budget import paths
-    from budget.rules import read_config
+    from budget.policy import read_layer
 
     env, found = options.environment(), options.find(project)
     files, problems = [], []
     for layer in pipeline.layers(env, found):
         state = "none"
         try:
-            policy_file = layer.name in ("managed", "team")
-            state = "none" if read_config(layer.file, policy_file) is None else "valid"
+            state = "none" if read_layer(layer) is None else "valid"
         except ConfigError as error:
             state = "not valid"
             problems += str(error).splitlines()

@@ -46,7 +46,7 @@ def export(
 
     from budget import report as reports
     from budget.billing import LINE_FIELDS
-    from budget.export import FIELDS
+    from budget.export import FIELDS, spreadsheet_safe
 
     if (since or until or timezone) and not invoice:
         raise typer.BadParameter("--since, --until and --timezone belong to --invoice.")
@@ -57,7 +57,7 @@ def export(
     if form is Format.csv:
         writer = csv.DictWriter(sys.stdout, fieldnames=LINE_FIELDS if invoice else FIELDS)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(map(spreadsheet_safe, rows))
     else:
         for facts in rows:
             sys.stdout.write(json.dumps(facts) + "\n")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from budget.cli import options, place
+from budget.files import printable_lines
 
 
 def run(
@@ -36,7 +37,7 @@ def run(
         _write(json_summary, blocked.model_dump_json(indent=2))
         raise
     for note in plan.notes:
-        typer.echo(f"budget: {note}", err=True)
+        typer.echo(f"budget: {printable_lines(note)}", err=True)
     ear = Ear(plan.told.output)
     try:
         ended = passthrough.run(plan.command, folder, plan.env, place.callers_umask, ear.hear)
@@ -47,7 +48,7 @@ def run(
         summary = outcome.finish(plan, ended, ear, options.now_ms())
     _write(json_summary, summary.model_dump_json(indent=2))
     if summary.message:
-        typer.echo(f"budget: {summary.message}", err=True)
+        typer.echo(f"budget: {printable_lines(summary.message)}", err=True)
     raise typer.Exit(summary.exit_code)
 
 

@@ -84,7 +84,9 @@ def _print_json(made: reports.Report, query: reports.Query, timezone: str) -> No
 def _print_csv(made: reports.Report) -> None:
     import csv
 
+    from budget.export import spreadsheet_safe
+
     rows = [reports.row_facts(key, spend) for key, spend in made.rows.items()]
     writer = csv.DictWriter(sys.stdout, fieldnames=reports.FACTS)
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(map(spreadsheet_safe, rows))

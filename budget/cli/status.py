@@ -1,5 +1,6 @@
 """`budget status`: every budget, what is spent and left, and where it is set."""
 
+import json as json_module
 import sys
 from typing import Annotated
 
@@ -24,7 +25,7 @@ def status(
 
     standing = Standing(options.environment(), options.find(project), options.now_ms())
     if json:
-        typer.echo(standing.facts().model_dump_json(indent=2))
+        typer.echo(json_module.dumps(standing.facts().model_dump(mode="json"), indent=2))
     else:
         # In a pipe nothing is cut: there is no width to keep to.
         show_status(standing, Console() if sys.stdout.isatty() else Console(width=200))
