@@ -9,10 +9,20 @@ from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from budget import events
+from budget.evaluate import spent
 from budget.ledger import Ledger
-from budget.model import Compaction, Spend, Verdict
+from budget.model import (
+    LEVEL_UNITS,
+    Budget,
+    Compaction,
+    Filter,
+    Spend,
+    Verdict,
+    Window,
+)
 from budget.report import period_of
-from budget.windows import QUARTER_MS, local_time
+from budget.verdicts import budget_window
+from budget.windows import CALENDAR, QUARTER_MS, local_time
 
 PERIODS = ("hour", "day", "week", "month")
 
@@ -30,6 +40,10 @@ _ENTRY = (
     " 0, picousd IS NULL"
 )
 """What one entry adds to a `Spend`, field by field."""
+_ENTRY_COLUMNS = (
+    f"at_ms, agent, agent_id, prompt_id, branch, model, user, ({_PROMPT}) * responses, {_ENTRY}"
+)
+"""A row of `_Entry`."""
 
 
 # -- what it went on -------------------------------------------------------------------------------
@@ -215,8 +229,7 @@ def session(
 ) -> Session | None:
     """One session within [start, end); None when nothing of it is in that time."""
     rows = ledger.rows(
-        f"SELECT at_ms, agent, agent_id, prompt_id, branch, model, user, ({_PROMPT}) * responses,"
-        f" {_ENTRY} FROM entries"
+        f"SELECT {_ENTRY_COLUMNS} FROM entries"
         " WHERE session_id = ? AND at_ms >= ? AND at_ms < ? ORDER BY at_ms, seq",
         *(session_id, start_ms, min(end_ms, _FAR_MS)),
     )
@@ -246,6 +259,26 @@ def session(
         tuple(sorted(runs, key=lambda run: -run.spend.counted_picousd)),
         tuple(_prompt(each, session_id, of) for each, of in _by(entries, "prompt_id").items()),
     )
+
+
+def prompts(
+    ledger: Ledger, wanted: Collection[str], start_ms: int = 0, end_ms: int = _FAR_MS
+) -> list[Prompt]:
+    """The prompts of these ids within [start, end)."""
+    found, ids = [], list(wanted)
+    for first in range(0, len(ids), 500):
+        some = ids[first : first + 500]
+        marks = ", ".join("?" * len(some))
+        rows = ledger.rows(
+            f"SELECT session_id, {_ENTRY_COLUMNS} FROM entries WHERE prompt_id IN ({marks})"
+            " AND at_ms >= ? AND at_ms < ? ORDER BY at_ms, seq",
+            *(*some, start_ms, min(end_ms, _FAR_MS)),
+        )
+        sessions = {row[4]: row[0] for row in reversed(rows)}
+        entries = [_Entry._make((*row[1:9], Spend._make(row[9:]))) for row in rows]
+        for prompt_id, of in _by(entries, "prompt_id").items():
+            found.append(_prompt(prompt_id, sessions[prompt_id], of))
+    return found
 
 
 def compactions(
@@ -334,6 +367,28 @@ class Warned(NamedTuple):
     limit: int
     mark: str
     """A fraction, such as `0.8`, or `limit`."""
+
+
+def windows(
+    ledger: Ledger, budget: Budget, person: str, now_ms: int, count: int
+) -> list[tuple[Window, int]]:
+    """The last windows of a calendar budget and what it counted in each, the oldest first.
+
+    `ledger` is the one that the budget is counted in (see `verdicts.counts_people`); windows from
+    before its first step are left out. Empty for what is not counted by the calendar.
+    """
+    if budget.per not in CALENDAR or budget.unit in LEVEL_UNITS:
+        return []
+    user = person if budget.scope == "user" else ""
+    only = Filter(budget.models, budget.agents, budget.branches, user)
+    first_ms, _ = ledger.extent()
+    found: list[tuple[Window, int]] = []
+    at_ms = now_ms
+    while len(found) < count and (not found or at_ms >= first_ms):
+        at = budget_window(budget, "", at_ms)
+        found.append((at, spent(budget, ledger.spend(at, only))))
+        at_ms = at.start_ms - 1
+    return found[::-1]
 
 
 def stops(ledger: Ledger, start_ms: int = 0, end_ms: int = _FAR_MS) -> list[Stop]:

@@ -6,6 +6,7 @@ from budget import __version__
 from budget.cli import (
     allow,
     check,
+    dashboard,
     doctor,
     explain,
     export,
@@ -34,6 +35,7 @@ app.command("install")(install.install)
 app.command("uninstall")(install.uninstall)
 app.command("status")(status_command.status)
 app.command("report")(report.report)
+app.command("dashboard")(dashboard.dashboard)
 app.command("import")(import_.import_)
 app.command("export")(export.export)
 app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
