@@ -13,133 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from budget.chain import GUARD
 from budget.errors import DamagedLedgerError, LedgerError, StateError
 from budget.files import check_file, check_folder, make_folder, make_own
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE entries (
-  seq INTEGER PRIMARY KEY, -- rises with every change: what has a higher one is news
-  message_id TEXT NOT NULL UNIQUE,
-  session_id TEXT NOT NULL, agent TEXT NOT NULL, agent_id TEXT NOT NULL,
-  prompt_id TEXT NOT NULL, branch TEXT NOT NULL, model TEXT NOT NULL,
-  at_ms INTEGER NOT NULL,
-  input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
-  cache_read_tokens INTEGER NOT NULL,
-  cache_write_5m_tokens INTEGER NOT NULL, cache_write_1h_tokens INTEGER NOT NULL,
-  web_searches INTEGER NOT NULL,
-  speed TEXT NOT NULL, geo TEXT NOT NULL, tier TEXT NOT NULL,
-  responses INTEGER NOT NULL, -- 1, or 0 for what an advisor used within another step
-  parts TEXT NOT NULL, -- the iterations of the step as JSON, or empty
-  stated_picousd INTEGER, -- what a 1.x client wrote that it cost
-  user TEXT NOT NULL, -- whose session it was
-  price_version TEXT NOT NULL, picousd INTEGER, bound_picousd INTEGER NOT NULL,
-  listed_picousd INTEGER NOT NULL -- at list prices, as the client counts
-);
-CREATE INDEX entries_at ON entries (at_ms);
-CREATE INDEX entries_session ON entries (session_id, at_ms);
-CREATE INDEX IF NOT EXISTS entries_user ON entries (user, at_ms);
-
--- Derived: sums per bucket of time, per session and over all. `start` is milliseconds, or the
--- session's id for the span 'session', or 0 for 'all'.
-CREATE TABLE totals (
-  span TEXT NOT NULL, start NOT NULL,
-  model TEXT NOT NULL, agent TEXT NOT NULL, branch TEXT NOT NULL, user TEXT NOT NULL,
-  steps INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
-  cache_read_tokens INTEGER NOT NULL,
-  cache_write_5m_tokens INTEGER NOT NULL, cache_write_1h_tokens INTEGER NOT NULL,
-  web_searches INTEGER NOT NULL, picousd INTEGER NOT NULL, bound_picousd INTEGER NOT NULL,
-  listed_picousd INTEGER NOT NULL, unattributed_picousd INTEGER NOT NULL,
-  unpriced_steps INTEGER NOT NULL,
-  PRIMARY KEY (span, start, model, agent, branch, user)
-) WITHOUT ROWID;
-
-CREATE TABLE cursors (
-  path TEXT PRIMARY KEY, session_id TEXT NOT NULL,
-  device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL,
-  mtime_ns INTEGER NOT NULL, offset INTEGER NOT NULL, head TEXT NOT NULL,
-  prompt_id TEXT NOT NULL, tool_use_ids TEXT NOT NULL, message_id TEXT NOT NULL,
-  tail TEXT NOT NULL, bad_lines INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX cursors_session ON cursors (session_id);
-
--- Steps of another session that a session's transcript repeats: the history of a fork.
-CREATE TABLE copies (
-  session_id TEXT NOT NULL, message_id TEXT NOT NULL,
-  PRIMARY KEY (session_id, message_id)
-) WITHOUT ROWID;
-
--- The client's own totals for a session, by source: each process the sensor reports on, the
--- transcript, the status line, the result message.
-CREATE TABLE client_totals (
-  session_id TEXT NOT NULL, source TEXT NOT NULL, since_ms INTEGER NOT NULL,
-  base_picousd INTEGER NOT NULL, total_picousd INTEGER NOT NULL,
-  before_picousd INTEGER NOT NULL, -- derived: the session's entries from before since_ms
-  PRIMARY KEY (session_id, source)
-) WITHOUT ROWID;
-
--- What the client says each model used in a session, from its result messages (see result.py).
-CREATE TABLE IF NOT EXISTS model_totals (
-  session_id TEXT NOT NULL, model TEXT NOT NULL,
-  input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
-  cache_read_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
-  web_searches INTEGER NOT NULL, picousd INTEGER NOT NULL,
-  PRIMARY KEY (session_id, model)
-) WITHOUT ROWID;
-
--- What the client counts beyond the session's entries, by the quarter of an hour it appeared in.
-CREATE TABLE unattributed (
-  seq INTEGER PRIMARY KEY, -- as of entries
-  session_id TEXT NOT NULL, quarter INTEGER NOT NULL, user TEXT NOT NULL,
-  picousd INTEGER NOT NULL,
-  UNIQUE (session_id, quarter, user)
-);
-
--- When a session's context was compacted, as its transcript tells.
-CREATE TABLE compactions (
-  session_id TEXT NOT NULL, at_ms INTEGER NOT NULL,
-  before_tokens INTEGER NOT NULL, after_tokens INTEGER NOT NULL, automatic INTEGER NOT NULL,
-  PRIMARY KEY (session_id, at_ms)
-) WITHOUT ROWID;
-
--- What a person added to a budget's limit, and until when.
-CREATE TABLE grants (
-  seq INTEGER PRIMARY KEY,
-  at_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL,
-  session_id TEXT NOT NULL, -- empty: of every session
-  budget TEXT NOT NULL, unit TEXT NOT NULL, amount INTEGER NOT NULL,
-  person TEXT NOT NULL, reason TEXT NOT NULL
-);
-
--- What running agents hold for their next steps (see `reservations.py`).
-CREATE TABLE reservations (
-  session_id TEXT NOT NULL, agent_id TEXT NOT NULL, user TEXT NOT NULL,
-  who TEXT NOT NULL, spend TEXT NOT NULL, -- JSON
-  until_ms INTEGER NOT NULL,
-  PRIMARY KEY (session_id, agent_id)
-) WITHOUT ROWID;
-
--- What happened: stops, warnings, grants, and what should not have happened. `facts` is JSON.
-CREATE TABLE events (
-  seq INTEGER PRIMARY KEY,
-  at_ms INTEGER NOT NULL, kind TEXT NOT NULL, session_id TEXT NOT NULL, agent_id TEXT NOT NULL,
-  facts TEXT NOT NULL
-);
-CREATE INDEX events_kind ON events (kind, at_ms);
-
--- How far other ledgers were taken over into this one: only in the ledger of people.
-CREATE TABLE sources (
-  path TEXT PRIMARY KEY, ledger_id TEXT NOT NULL, stamp TEXT NOT NULL,
-  seq INTEGER NOT NULL, unattributed_seq INTEGER NOT NULL
-) WITHOUT ROWID;
-
--- About the ledger itself: `root`, the folder of the project; `id`, which no other ledger has.
-CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-
--- What was said once: a warning per budget, window and mark; a notice per session.
-CREATE TABLE said (key TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
-"""
+SCHEMA_VERSION = 2
 
 
 class Database:
@@ -220,6 +98,9 @@ class Database:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """What is read within it is of one moment. Writers do not wait for it."""
+        if self._connection.in_transaction:
+            yield
+            return
         try:
             self._connection.execute("BEGIN")
             try:
@@ -232,25 +113,37 @@ class Database:
 
     def _prepare(self) -> None:
         if not self.looks:
+            self._connection.create_function(GUARD, 0, int)
             self._connection.execute("PRAGMA synchronous = NORMAL")
+            # Where SQLite was built to trust no trigger, a ledger's could not call the guard.
+            self._connection.execute("PRAGMA trusted_schema = ON")
+        # With triggers SQLite keeps a journal of each statement: not in a file.
+        self._connection.execute("PRAGMA temp_store = MEMORY")
         version = self.row("PRAGMA user_version")[0]
+        if version == SCHEMA_VERSION:
+            return
         if version == 0 and not self._make:
             raise LedgerError(f"The ledger {self.path} is empty: nothing is booked in it yet.")
-        if version == 0:
-            self._use_write_ahead_log()
-            with self.transaction():
-                if self.row("PRAGMA user_version")[0] == 0:
-                    for statement in _SCHEMA.split(";\n"):
-                        self._connection.execute(statement)
-                    self.write("INSERT INTO facts VALUES ('root', ?)", (self._root,))
-                    self.write("INSERT INTO facts VALUES ('id', hex(randomblob(8)))")
-                    self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                    self.is_new = True
-        elif version != SCHEMA_VERSION:
+        if not 0 <= version < SCHEMA_VERSION:
             raise LedgerError(
                 f"The ledger {self.path} has the format {version}, this version of budget knows "
                 f"{SCHEMA_VERSION}. A newer budget wrote it: update this one. Nothing was changed."
             )
+        if self.looks:
+            return  # one of an older format can be read as it is
+        if version == 0:
+            self._use_write_ahead_log()
+        self._bring_up()
+
+    def _bring_up(self) -> None:
+        """Makes the ledger, or brings one of an older format up to this one: once, of all."""
+        from budget import tables  # only here
+
+        with self.transaction():
+            version = self.row("PRAGMA user_version")[0]  # another process may have been faster
+            if version < SCHEMA_VERSION:
+                tables.bring_up(self._connection, version, self._root)
+                self.is_new = version == 0
 
     def _use_write_ahead_log(self) -> None:
         """Changes the journal's mode. SQLite does not wait for others there, so this does."""
@@ -291,6 +184,26 @@ class Database:
         return self._connection.execute(sql, tuple(values)).rowcount
 
     def write_many(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
+        self._connection.executemany(sql, rows)
+
+    def insert_many(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
+        """The same for an insert with one row of `?`: many rows in a statement.
+
+        For each statement that has triggers SQLite keeps a journal to undo it alone. Row by row
+        that took as long as the rows; no statement has more than the 999 values that old builds
+        allow.
+        """
+        if len(rows) > 1:
+            width = len(rows[0])
+            marks = f"({', '.join('?' * width)})"
+            at_once = 999 // width
+            whole = len(rows) // at_once * at_once
+            groups = [
+                [value for row in rows[first : first + at_once] for value in row]
+                for first in range(0, whole, at_once)
+            ]
+            self._connection.executemany(sql.replace(marks, ", ".join([marks] * at_once)), groups)
+            rows = rows[whole:]
         self._connection.executemany(sql, rows)
 
     def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ project, as the budget does; any other in the project's own.
 
 from __future__ import annotations
 
+from budget.chain import SEALED, seal
 from budget.lean import NamedTuple
 from budget.ledger import Ledger
 
@@ -27,10 +28,12 @@ class Grant(NamedTuple):
 
 def add(ledger: Ledger, grant: Grant) -> None:
     """Inside a transaction."""
+    rows = ledger.rows("SELECT seq, seal FROM grants ORDER BY seq DESC LIMIT 1")
+    seq, before = rows[0] if rows else (0, b"")
+    row = (seq + 1, *grant)
     ledger.write(
-        "INSERT INTO grants (at_ms, until_ms, session_id, budget, unit, amount, person, reason)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        grant,
+        f"INSERT INTO grants ({SEALED['grants']}, seal) VALUES ({', '.join('?' * 10)})",
+        (*row, seal("grants", row, before)),
     )
 
 

@@ -9,23 +9,20 @@ from itertools import pairwise
 from json import dumps, loads
 from typing import Any, NamedTuple
 
+from budget.chain import ENTRY_COLUMNS, SEALED, digest, first_link, link, seal
 from budget.database import Database
 from budget.model import Compaction, Filter, Price, Spend, Step, Usage, Window
 from budget.pricing import Prices, Table, price
 from budget.transcript import Cursor
 from budget.windows import QUARTER_MS, SPANS, cover
 
-_STEP_COLUMNS = (
-    "message_id, session_id, agent, agent_id, prompt_id, branch, model, at_ms, input_tokens,"
-    " output_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens,"
-    " web_searches, speed, geo, tier, responses, parts, stated_picousd, user"
-)
-_COLUMNS = f"{_STEP_COLUMNS}, picousd, bound_picousd, listed_picousd, price_version"
-_INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 25)})"
+_COLUMNS = ENTRY_COLUMNS
+_INSERT = f"INSERT INTO entries (seq, {_COLUMNS}, replaces, link) VALUES ({', '.join('?' * 28)})"
 _UPDATE = (
-    f"UPDATE entries SET ({_COLUMNS}) = ({', '.join('?' * 25)}),"
-    " seq = (SELECT max(seq) + 1 FROM entries) WHERE message_id = ?"
+    f"UPDATE entries SET (seq, {_COLUMNS}, replaces, link) = ({', '.join('?' * 28)}) WHERE seq = ?"
 )
+_PLACED = f"{_COLUMNS}, seq, replaces, link"
+"""An entry and its place in the chain."""
 _SUMS = ", ".join(f"coalesce(sum({field}), 0)" for field in Spend._fields)
 _ENTRY_SUMS = """coalesce(sum(responses), 0), coalesce(sum(input_tokens), 0),
   coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
@@ -36,6 +33,10 @@ _ENTRY_SUMS = """coalesce(sum(responses), 0), coalesce(sum(input_tokens), 0),
 _ADD = f"""INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, {", ".join("?" * len(Spend._fields))})
   ON CONFLICT (span, start, model, agent, branch, user) DO UPDATE SET
   {", ".join(f"{field} = {field} + excluded.{field}" for field in Spend._fields)}"""
+_OF_PROMPTS = (*Spend._fields[:10], "unpriced_steps")
+_ADD_TO_PROMPTS = f"""INSERT INTO prompt_totals VALUES (?, ?, {", ".join("?" * 11)})
+  ON CONFLICT (prompt_id, quarter) DO UPDATE SET
+  {", ".join(f"{field} = {field} + excluded.{field}" for field in _OF_PROMPTS)}"""
 
 # Later than any entry; a whole number of days, so that it leaves no ragged edge.
 _FAR = SPANS[0][1] * 10**7
@@ -68,15 +69,16 @@ class Ledger(Database):
         return {row[0]: Cursor(*row[1:]) for row in rows}
 
     def move_cursor(self, path: str, session_id: str, cursor: Cursor) -> None:
+        row = (path, session_id, *cursor)
         self.write(
-            "INSERT INTO cursors VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO cursors VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (path) DO UPDATE SET"
             " session_id = excluded.session_id, device = excluded.device, inode = excluded.inode,"
             " size = excluded.size, mtime_ns = excluded.mtime_ns, offset = excluded.offset,"
             " head = excluded.head, prompt_id = excluded.prompt_id,"
             " tool_use_ids = excluded.tool_use_ids, message_id = excluded.message_id,"
-            " tail = excluded.tail, bad_lines = excluded.bad_lines",
-            (path, session_id, *cursor),
+            " tail = excluded.tail, bad_lines = excluded.bad_lines, seal = excluded.seal",
+            (*row, seal("cursors", row)),
         )
 
     def book(self, steps: Iterable[Step], table: Table) -> Booked:
@@ -97,35 +99,30 @@ class Ledger(Database):
                 changes.copies.append((step.copied_into, step.message_id))
         known_rows = self._known(list(joined))
         prices = Prices(table)
-        new_rows = []
-        raised = 0
+        new = raised = 0
         for step in joined.values():
             row = known_rows.get(step.message_id)
             if row is None:
-                values = _values(step, prices.of(step))
-                new_rows.append(values)
-                changes.add_new(values)
+                new += 1
+                changes.add_new(_values(step, prices.of(step)))
                 continue
-            booked, old_cost = _entry(row)
+            booked, _ = _entry(row)
             if booked.session_id != step.session_id:
                 changes.copies.append((step.session_id, step.message_id))
             higher = booked.joined(step)
             if higher != booked:
                 raised += 1
-                cost = prices.of(higher)
-                self.write(_UPDATE, (*_values(higher, cost), higher.message_id))
-                changes.add(higher, _spend(higher, cost).minus(_spend(booked, old_cost)))
-        self.write_many(_INSERT, new_rows)
+                changes.replace(row, higher, prices.of(higher))
         changes.write()
-        return Booked(len(new_rows), raised)
+        return Booked(new, raised)
 
     def _known(self, message_ids: list[str]) -> dict[str, tuple[Any, ...]]:
-        """The rows of those message ids that are booked."""
+        """The entries of those message ids that are booked, as rows of `_PLACED`."""
         known: dict[str, tuple[Any, ...]] = {}
         for first in range(0, len(message_ids), 500):
             some = message_ids[first : first + 500]
             marks = ", ".join("?" * len(some))
-            query = f"SELECT {_COLUMNS} FROM entries WHERE message_id IN ({marks})"
+            query = f"SELECT {_PLACED} FROM entries WHERE message_id IN ({marks})"
             known |= {row[0]: row for row in self.rows(query, *some)}
         return known
 
@@ -133,18 +130,17 @@ class Ledger(Database):
         """Prices what was booked without a price and has one in this table; how many entries."""
         changes = _Changes(self)
         done = 0
-        for row in self.rows(f"SELECT {_COLUMNS} FROM entries WHERE picousd IS NULL"):
-            step, old = _entry(row)
+        for row in self.rows(f"SELECT {_PLACED} FROM entries WHERE picousd IS NULL"):
+            step, _ = _entry(row)
             cost = price(step, table)
             if cost.picousd is not None:
                 done += 1
-                self.write(_UPDATE, (*_values(step, cost), step.message_id))
-                changes.add(step, _spend(step, cost).minus(_spend(step, old)))
+                changes.replace(row, step, cost)
         changes.write()
         return done
 
     def add_to_totals(self, totals: dict[Bucket, Spend]) -> None:
-        self.write_many(_ADD, [(*bucket, *spend) for bucket, spend in totals.items()])
+        self.insert_many(_ADD, [(*bucket, *spend) for bucket, spend in totals.items()])
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -429,29 +425,35 @@ class Ledger(Database):
         for step, cost in entries:
             row = known_rows.get(step.message_id)
             if row is None:
-                self.write(_INSERT, _values(step, cost))
-                changes.add(step, _spend(step, cost))
-                known_rows[step.message_id] = _values(step, cost)
+                changes.add_new(_values(step, cost))
                 new.append(step)
                 continue
             known, old_cost = _entry(row)
             if (known, old_cost) != (step, cost) and known.usage.highest(step.usage) == step.usage:
-                self.write(_UPDATE, (*_values(step, cost), step.message_id))
-                changes.add(known, Spend().minus(_spend(known, old_cost)))
-                changes.add(step, _spend(step, cost))
+                changes.replace(row, step, cost)
         changes.write()
         return new
+
+    def last_link(self) -> tuple[int, bytes]:
+        """The end of the chain: the `seq` of the last entry and its link."""
+        rows = self.rows("SELECT seq, link FROM entries ORDER BY seq DESC LIMIT 1")
+        return rows[0] if rows else (0, first_link(self.id))
 
     # -- unattributed ------------------------------------------------------------------------------
 
     def add_unattributed(self, session_id: str, quarter: int, user: str, picousd: int) -> None:
         """Changes what a session's client counted beyond its entries, in one quarter of an hour."""
+        known = self.rows(
+            "SELECT picousd FROM unattributed WHERE session_id = ? AND quarter = ? AND user = ?",
+            *(session_id, quarter, user),
+        )
+        seq = self.row("SELECT coalesce(max(seq), 0) + 1 FROM unattributed")[0]
+        row = (seq, session_id, quarter, user, picousd + (known[0][0] if known else 0))
         self.write(
-            "INSERT INTO unattributed (session_id, quarter, user, picousd) VALUES (?, ?, ?, ?)"
+            f"INSERT INTO unattributed ({SEALED['unattributed']}, seal) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (session_id, quarter, user) DO UPDATE SET"
-            " picousd = picousd + excluded.picousd,"
-            " seq = (SELECT max(seq) + 1 FROM unattributed)",
-            (session_id, quarter, user, picousd),
+            " picousd = excluded.picousd, seq = excluded.seq, seal = excluded.seal",
+            (*row, seal("unattributed", row)),
         )
         spend = Spend(unattributed_picousd=picousd)
         self.add_to_totals(dict.fromkeys(buckets(session_id, quarter, "", "", "", user), spend))
@@ -489,45 +491,94 @@ class Ledger(Database):
 
 
 class _Changes:
-    """What a booking adds to everything that is derived from entries, written at once."""
+    """Entries that a booking adds or replaces, and all that is derived of them, written at once."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        # By (session, quarter, model, agent, branch, user): every bucket is a sum of these.
-        self._spend: dict[tuple[str, int, str, str, str, str], Spend] = {}
-        self._rows: dict[tuple[str, int, str, str, str, str], list[tuple[Any, ...]]] = {}
+        # By (session, quarter, model, agent, branch, user, prompt): every total sums some of these.
+        self._spend: dict[tuple[str, int, str, str, str, str, str], Spend] = {}
+        self._rows: dict[tuple[str, int, str, str, str, str, str], list[tuple[Any, ...]]] = {}
         self._steps: list[tuple[int, str, int]] = []
+        self._new: list[tuple[Any, ...]] = []
+        self._replaced: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = []
         self.copies: list[tuple[str, str]] = []
 
     def add_new(self, row: tuple[Any, ...]) -> None:
         """An entry as a row of `_COLUMNS`: summed with the others of its kind in `write`."""
-        key = (row[1], row[7] // QUARTER_MS * QUARTER_MS, row[6], row[2], row[5], row[20])
+        self._new.append(row)
+        key = (row[1], row[7] // QUARTER_MS * QUARTER_MS, row[6], row[2], row[5], row[20], row[4])
         self._rows.setdefault(key, []).append(row)
 
-    def add(self, step: Step, spend: Spend) -> None:
+    def replace(self, row: tuple[Any, ...], step: Step, cost: Price) -> None:
+        """A known entry, as a row of `_PLACED`, by what is known of its step now."""
+        self._replaced.append((row, _values(step, cost)))
+        known, old_cost = _entry(row)
+        self._add(known, Spend().minus(_spend(known, old_cost)))
+        self._add(step, _spend(step, cost))
+
+    def _add(self, step: Step, spend: Spend) -> None:
         quarter = step.at_ms // QUARTER_MS * QUARTER_MS
-        key = (step.session_id, quarter, step.model, step.agent, step.branch, step.user)
+        what = (step.model, step.agent, step.branch, step.user)
+        key = (step.session_id, quarter, *what, step.prompt_id)
         known = self._spend.get(key)
         self._spend[key] = spend if known is None else known.plus(spend)
         self._steps.append((spend.listed_picousd, step.session_id, step.at_ms))
 
     def write(self) -> None:
-        totals: dict[Bucket, Spend] = {}
+        if self._new or self._replaced:
+            self._write_entries()
+            self._write_totals()
+        if self.copies:
+            self._ledger.write_many("INSERT OR IGNORE INTO copies VALUES (?, ?)", self.copies)
+
+    def _write_entries(self) -> None:
+        """Each at the end of the chain; what was replaced leaves its place and link behind."""
+        ledger = self._ledger
+        seq, previous = ledger.last_link()
+        for old, values in self._replaced:
+            seq, (was, replaces, old_link) = seq + 1, old[25:28]
+            entry = (seq, *values, f"{replaces} {was}".lstrip())
+            previous = link(previous, digest(entry))
+            ledger.write(_UPDATE, (*entry, previous, was))
+            own = digest((was, *old[:25], replaces))
+            ledger.write("INSERT INTO superseded VALUES (?, ?, ?)", (was, old_link, own))
+        rows = []
+        for values in self._new:
+            seq += 1
+            entry = (seq, *values, "")
+            previous = link(previous, digest(entry))
+            rows.append((*entry, previous))
+        ledger.insert_many(_INSERT, rows)
+
+    def _write_totals(self) -> None:
+        ledger = self._ledger
         for key, rows in self._rows.items():
             self._spend[key] = self._spend.get(key, Spend()).plus(_spend_of(rows))
+        prompts: dict[tuple[str, int], Spend] = {}
+        parts: dict[tuple[str, int, str, str, str, str], Spend] = {}
         for key, spend in self._spend.items():
-            for bucket in buckets(*key):
-                known = totals.get(bucket)
-                totals[bucket] = spend if known is None else known.plus(spend)
-        self._ledger.add_to_totals(totals)
-        if self._ledger.rows("SELECT 1 FROM client_totals WHERE since_ms > 0 LIMIT 1"):
-            new = [(row[23], row[1], row[7]) for rows in self._rows.values() for row in rows]
-            self._ledger.write_many(
+            _sum_into(prompts, (key[6], key[1]), spend)
+            _sum_into(parts, key[:6], spend)
+        totals: dict[Bucket, Spend] = {}
+        for part, spend in parts.items():
+            for bucket in buckets(*part):
+                _sum_into(totals, bucket, spend)
+        ledger.add_to_totals(totals)
+        ledger.insert_many(
+            _ADD_TO_PROMPTS, [(*key, *spend[:10], spend[11]) for key, spend in prompts.items()]
+        )
+        if ledger.rows("SELECT 1 FROM client_totals WHERE since_ms > 0 LIMIT 1"):
+            new = [(row[23], row[1], row[7]) for row in self._new]
+            ledger.write_many(
                 "UPDATE client_totals SET before_picousd = before_picousd + ?"
                 " WHERE session_id = ? AND since_ms > ?",
                 self._steps + new,
             )
-        self._ledger.write_many("INSERT OR IGNORE INTO copies VALUES (?, ?)", self.copies)
+
+
+def _sum_into(sums: dict[Any, Spend], key: Any, spend: Spend) -> None:
+    known = sums.get(key)
+    sums[key] = spend if known is None else known.plus(spend)
 
 
 def _condition(only: Filter) -> tuple[str, list[str]]:
@@ -568,10 +619,10 @@ def _values(step: Step, cost: Price) -> tuple[Any, ...]:
 
 
 def _entry(row: tuple[Any, ...]) -> tuple[Step, Price]:
-    """The reverse of `_values`."""
+    """The reverse of `_values`; what follows in the row does not matter."""
     parts = tuple(Usage(*part) for part in loads(row[18])) if row[18] else ()
     step = Step._make((*row[:8], Usage(*row[8:14]), *row[14:18], parts, row[19], "", row[20]))
-    return step, Price(*row[21:])
+    return step, Price(*row[21:25])
 
 
 def _spend_of(rows: list[tuple[Any, ...]]) -> Spend:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from budget import paths
+from budget.chain import seal
 from budget.errors import LedgerError
 from budget.ledger import Ledger
 from budget.reservations import replaced_by
@@ -128,9 +129,10 @@ def _take_over(people: Ledger, other: Ledger, stamp: str, until: float) -> None:
             for number, session_id, quarter, user, picousd in amounts:
                 _set_unattributed(people, session_id, quarter, user, picousd)
                 unattributed_seq = number
+            row = (other.path, other.id, stamp if done else "", last, unattributed_seq)
             people.write(
-                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?)",
-                (other.path, other.id, stamp if done else "", last, unattributed_seq),
+                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?)",
+                (*row, seal("sources", row)),
             )
         seq = last
         if done or time.monotonic() > until:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from budget.chain import seal
 from budget.lean import NamedTuple
 from budget.ledger import Ledger
 from budget.model import ClientTotal, Window
@@ -21,21 +22,28 @@ _NOISE_PICOUSD = 1_000
 def note(ledger: Ledger, reports: Iterable[ClientTotal]) -> None:
     """Keeps the highest report of each source. Inside a transaction."""
     for report in reports:
-        before = ledger.row(
-            "SELECT coalesce(sum(listed_picousd), 0) FROM entries"
-            " WHERE session_id = ? AND at_ms < ? AND NOT EXISTS"
-            " (SELECT 1 FROM client_totals WHERE session_id = ? AND source = ?)",
-            report.session_id,
-            report.since_ms,
-            report.session_id,
-            report.source,
-        )[0]
-        ledger.write(
-            "INSERT INTO client_totals VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (session_id, source) DO UPDATE SET"
-            " total_picousd = max(total_picousd, excluded.total_picousd)",
-            (*report, before),
+        known = ledger.rows(
+            "SELECT since_ms, base_picousd, total_picousd FROM client_totals"
+            " WHERE session_id = ? AND source = ?",
+            *report[:2],
         )
+        if not known:
+            before = ledger.row(
+                "SELECT coalesce(sum(listed_picousd), 0) FROM entries"
+                " WHERE session_id = ? AND at_ms < ?",
+                *(report.session_id, report.since_ms),
+            )[0]
+            ledger.write(
+                "INSERT INTO client_totals VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*report, before, seal("client_totals", report)),
+            )
+        elif known[0][2] < report.total_picousd:
+            row = (*report[:2], *known[0][:2], report.total_picousd)
+            ledger.write(
+                "UPDATE client_totals SET total_picousd = ?, seal = ?"
+                " WHERE session_id = ? AND source = ?",
+                (report.total_picousd, seal("client_totals", row), *report[:2]),
+            )
 
 
 def is_news(ledger: Ledger, report: ClientTotal) -> bool:

@@ -1,12 +1,12 @@
 """Makes a session lie further back in time: what its transcript and its ledger say of when."""
 
 import re
-import sqlite3
 from datetime import datetime, timedelta
 
 from tests.plugin import ledger
 from tests.realclient.client import Home
 from tests.realclient.meter import Meter
+from tests.samples import unguarded
 
 EXPIRED_S = 6 * 60
 """Longer than the five minutes that the client's cache lives by default."""
@@ -29,7 +29,7 @@ def let_pass(home: Home, meter: Meter, seconds: int) -> None:
         text = path.read_text(encoding="utf-8")
         path.write_text(_TIMESTAMP.sub(lambda found: _earlier(found[0], seconds), text))
     if ledger(home).fact("root"):
-        with sqlite3.connect(ledger(home).path) as db:
+        with unguarded(ledger(home).path) as db:
             for statement in _TIMES:
                 db.execute(statement, {"ms": seconds * 1000})
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from budget.chain import GUARD
 from budget.model import Spend, Step, Usage
 from budget.places import Place
 from budget.pricing import Table
@@ -174,6 +175,13 @@ def a_step(message_id: str = "msg_1", used: Usage = USAGE, **more: Any) -> Step:
 def quick_folder() -> tempfile.TemporaryDirectory[str]:
     """For examples of hypothesis, which share the fixtures of their test and are many."""
     return tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+
+
+def unguarded(ledger: str) -> sqlite3.Connection:
+    """A connection that may change a ledger's tables: as someone who knows how it is guarded."""
+    db = sqlite3.connect(ledger)
+    db.create_function(GUARD, 0, int)
+    return db
 
 
 def rows(ledger: str, table: str, columns: str = "*") -> list[tuple[Any, ...]]:

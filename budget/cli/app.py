@@ -19,6 +19,7 @@ from budget.cli import (
     run,
     simulate,
     statusline,
+    verify,
 )
 from budget.cli import status as status_command
 
@@ -40,6 +41,7 @@ app.command("import")(import_.import_)
 app.command("export")(export.export)
 app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
 app.command("reconcile")(reconcile.reconcile)
+app.command("verify")(verify.verify)
 app.command("prices")(prices.prices)
 app.command("allow")(allow.allow)
 app.command("check")(check.check)
