@@ -82,10 +82,14 @@ def _scope(project: str, every: bool, since: str, until: str, timezone: str) -> 
 
 def _serve(scope: "Scope", port: int, open_it: bool) -> None:
     """Until Ctrl-C, which ends it as any other command: with 130."""
+    import signal
     import threading
 
     from budget.dashboard.serve import Server
 
+    if hasattr(signal, "SIGPIPE"):
+        # Of a command whose reader goes away it is the end; a browser that does is none of ours.
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     server = Server(scope, options.now_ms, port)
     server.start()
     try:

@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import secrets
+import select
 import socket
 import threading
 import time
@@ -37,6 +38,7 @@ HEAD_BYTES = 16_384
 FRESH_S = 60.0
 """So often a page is told to look again without news: budgets reset, rolling windows move on."""
 _ALIVE_S = 10.0
+_LOOK_S = 0.5
 _SETTLE_S = 0.15
 _PAUSE_S = 1.0
 _CHANGES = frozenset({"created", "modified", "moved", "deleted"})
@@ -317,14 +319,24 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._head(HTTPStatus.OK, "text/event-stream")
             self.server.keep(self.connection)
-            seen = -1
-            while not news.ended:
-                number = news.wait(seen, _ALIVE_S)
-                line = ":\n\n" if number == seen else f"event: news\ndata: {number}\n\n"
-                self.wfile.write(line.encode())
-                seen = number
+            seen, silent_s = -1, 0.0
+            while not news.ended and not self._is_gone():
+                number = news.wait(seen, _LOOK_S)
+                silent_s += _LOOK_S
+                if number != seen:
+                    self.wfile.write(f"event: news\ndata: {number}\n\n".encode())
+                elif silent_s >= _ALIVE_S:
+                    self.wfile.write(b":\n\n")
+                else:
+                    continue
+                seen, silent_s = number, 0.0
         finally:
             self.server.streams.release()
+
+    def _is_gone(self) -> bool:
+        """Whether the page was closed: a stream's client has nothing more to say but that."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the library refuses: a method that is not ours, a head that is too long."""

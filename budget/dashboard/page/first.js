@@ -47,7 +47,7 @@ function headline(cube) {
   const told = DATA.headline;
   const parts = [];
   if (told.kind === "none") {
-    parts.push(el("p", { class: "left" }, told.today.words, el("span", { class: "when" }, " spent today")));
+    parts.push(el("h1", { class: "left", id: "left" }, told.today.words, el("span", { class: "when" }, " spent today")));
     parts.push(el("p", { class: "lead" }, "No budget in dollars is set here, so nothing limits it. ",
       el("code", {}, "budget init --day 20"), " sets one."));
   } else {
@@ -61,7 +61,7 @@ function headline(cube) {
 function leftWords(told) {
   const state = told.state === "exceeded" ? "exceeded" : told.stopped ? "stopped" : told.state;
   const words = told.state === "exceeded" ? "Nothing" : told.left;
-  const big = el("p", { class: "left " + state, id: "left" }, words, el("span", { class: "when" }, " left " + told.period));
+  const big = el("h1", { class: "left " + state, id: "left" }, words, el("span", { class: "when" }, " left " + told.period));
   const lead = el("p", { class: "lead" }, told.spent + " of " + told.limit + " is spent" + (told.whose ? " " : ""), told.whose ? bdi(told.whose) : "", ". ");
   if (told.held) lead.append(told.held + " more is held for steps under way. ");
   if (state === "exceeded") lead.append(told.advises ? "The budget only advises: work goes on. " : "Claude Code makes no further step until then. ");
@@ -97,7 +97,7 @@ function wentOn(cube, told) {
   const others = (part) => many(part.count, "other");
   const models = went.model.map((part) => item(dot(partColor(cube, part)), part.name === null ? others(part) : part.name, part.words));
   if (went.unattributed) models.push(item(dot("hatched"), "unattributed", went.unattributed.words, "What the client counted beyond the steps"));
-  const list = (heading, items) => el("div", {}, el("h3", {}, heading), el("ul", {}, items));
+  const list = (heading, items) => el("div", {}, el("h2", {}, heading), el("ul", {}, items));
   const named = (kind) => went[kind].map((part) => item(null, part.name === null ? others(part) : part.name, part.words));
   const sessions = went.session.slice(0, 4).map((part) => {
     const number = part.name === null ? -1 : cube.names.session.indexOf(part.name);

@@ -158,10 +158,17 @@ function follow() {
     busy = false;
     if (again) { again = false; load(); }
   };
-  const source = new EventSource("events");
-  source.addEventListener("open", () => say("live", true));
-  source.addEventListener("error", () => say("not live: this is as of " + DATA.now, false));
-  source.addEventListener("news", (event) => { if (Number(event.data) !== DATA.number) load(); });
+  const listen = () => {
+    const source = new EventSource("events");
+    source.addEventListener("open", () => say("live", true));
+    source.addEventListener("news", (event) => { if (Number(event.data) !== DATA.number) load(); });
+    source.addEventListener("error", () => {
+      say("not live: this is as of " + DATA.now, false);
+      // After some answers a browser gives up for good.
+      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+    });
+  };
+  listen();
 }
 
 start();
