@@ -179,9 +179,12 @@ class Ledger(Database):
         return list(sums.items())
 
     def buckets_by(
-        self, column: str, span: str, start_ms: int, end_ms: int
+        self, column: str, span: str, start_ms: int | str, end_ms: int | str
     ) -> list[tuple[str, Spend]]:
-        """Sums of the buckets of one size that begin in [start, end), grouped by a column."""
+        """Sums of the buckets of one size that begin in [start, end), grouped by a column.
+
+        Buckets of the span `session` begin with its id.
+        """
         rows = self.rows(
             f"SELECT {column}, {_SUMS} FROM totals WHERE span = ? AND start >= ?"
             f" AND start < ? GROUP BY {column}",

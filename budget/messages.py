@@ -126,6 +126,14 @@ def over(budget: Budget) -> str:
     return f"{text}, on {' or '.join(filters)}" if filters else text
 
 
+def budget_label(budget: Budget) -> str:
+    """Its name, and what it is that its name does not say: `opus (per day, *opus*)`."""
+    kind = [] if budget.name == budget.per else [f"per {budget.per}"]
+    kind += [] if budget.scope == "project" else [f"scope {budget.scope}"]
+    kind += [*budget.models, *budget.agents, *budget.branches]
+    return f"{budget.name} ({', '.join(kind)})" if kind else budget.name
+
+
 def percent(verdict: Verdict) -> str:
     """Rounded down, so that 100 % means used up."""
     limit = verdict.limit

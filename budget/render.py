@@ -60,10 +60,7 @@ def _row(verdict: Verdict, standing: Standing) -> list[str]:
     budget = verdict.budget
     style = _STYLES[verdict.state]
     filled = min(_BAR_WIDTH, int(verdict.fraction * _BAR_WIDTH))
-    kind = [] if budget.name == budget.per else [f"per {budget.per}"]
-    kind += [] if budget.scope == "project" else [f"scope {budget.scope}"]
-    kind += [*budget.models, *budget.agents, *budget.branches]
-    name = f"{budget.name} ({', '.join(kind)})" if kind else budget.name
+    name = messages.budget_label(budget)
     spent, limit = messages.spent_of(verdict).split(" of ", 1)
     bar = f"[{style}]{'█' * filled}[/{style}][dim]{'░' * (_BAR_WIDTH - filled)}[/dim]"
     state = _STATES[verdict.state]

@@ -18,19 +18,25 @@ week of booked work to show, in which every figure is the same each time. A test
 anew and compares the text that it shows (`settled`: without times, dates and ids).
 """
 
+import asyncio
+import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.capture import Picture, of_screen, printed, settled, text_of  # noqa: E402
+from tests.capture import Picture, of_screen, of_svg, printed, settled, text_of  # noqa: E402
 from tests.demo import CONFIG, USAGE  # noqa: E402
 from tests.realclient.client import Home  # noqa: E402
 from tests.realclient.stub import Stub, bash_loop  # noqa: E402
 from tests.realclient.terminal import open_client  # noqa: E402
-from tests.sample_work import work  # noqa: E402
+from tests.sample_work import SESSION, Work, made, work  # noqa: E402
+
+WATCHED_MS = 1_795_793_400_000
+"""2026-11-27, half past an hour."""
 
 Maker = Callable[[], Picture]
 PICTURES: dict[str, Maker] = {}
@@ -68,6 +74,45 @@ def status() -> Picture:
 @picture("report.svg")
 def report() -> Picture:
     return _command("budget report", 90)
+
+
+@picture("watch.svg")
+def watch() -> Picture:
+    """The live view in the middle of that week, at half past three."""
+    with tempfile.TemporaryDirectory() as folder:
+        shop = made(Path(folder).resolve(), WATCHED_MS)
+        known = os.environ.get("HOME")
+        os.environ["HOME"] = str(shop.home)  # folders are shown from there
+        try:
+            return of_svg(asyncio.run(_watched(shop)))
+        finally:
+            os.environ.pop("HOME")
+            if known is not None:
+                os.environ["HOME"] = known
+
+
+async def _watched(shop: Work) -> str:
+    from budget import paths, pipeline, reservations
+    from budget.evaluate import Who
+    from budget.model import Spend
+    from budget.watch.app import WatchApp
+    from budget.watch.facts import Choice
+
+    project = paths.find_project(str(shop.project))
+    ledger = pipeline.open_ledger(shop.env, project)
+    for agent_id, agent, picousd in (("", "main", 10**11), ("a1", "Explore", 10**9)):
+        spend, until_ms = Spend(1, picousd=picousd), shop.now_ms + 7 * 60_000
+        kept = reservations.Reservation(SESSION, agent_id, "", Who(agent), spend, until_ms)
+        with ledger.transaction():
+            reservations.hold(ledger, kept)
+    ledger.close()
+    choice = Choice(project.key)
+    app = WatchApp(shop.env, project, choice, clock=lambda: shop.now_ms / 1000)
+    async with app.run_test(size=(120, 36)) as pilot:
+        while app.view is None:
+            await pilot.pause(0.05)
+        await pilot.pause(0.3)
+        return app.export_screenshot(title="budget watch")
 
 
 def _command(line: str, columns: int) -> Picture:

@@ -87,6 +87,8 @@ LAYERS = {
         "stream",
         "summary",
         "verify",
+        "grant_request",
+        "watch",
     ),
     "face": ("__main__", "cli"),
 }
@@ -147,6 +149,8 @@ SIDEWAYS = {
     "explain": {"status"},
     "export": {"status"},
     "render": {"report", "status"},
+    "grant_request": {"status"},
+    "watch": {"grant_request", "running", "status", "story"},
     "__main__": {"cli"},
 }
 """Imports within a layer, other than within `cli`."""

@@ -32,28 +32,13 @@ def allow(
     """
     import json as json_module
 
-    from budget import granting, messages, paths, pipeline
-    from budget.status import Standing, iso
+    from budget import granting, messages
+    from budget.grant_request import grant_at_terminal
+    from budget.status import iso
 
     env, found, now_ms = options.environment(), options.find(project), options.now_ms()
-    ledger = pipeline.open_ledger(env, found)
-    try:
-        session = session or ledger.last_session() or ""
-        try:
-            granting.refuse_agents(env, in_hook=False, has_terminal=sys.stdin.isatty())
-        except granting.GrantRefusedError as refused:
-            granting.note_refusal(
-                ledger, str(refused), env.get("CLAUDE_CODE_SESSION_ID", ""), now_ms
-            )
-            raise
-        standing = Standing(env, found, now_ms, session)
-        request = granting.Request(amount, budget, until, reason)
-        made, verdict = granting.grant(
-            request, standing.decision, standing.policy, session, paths.person(env, found), now_ms
-        )
-        granting.keep(made, verdict, ledger, env)
-    finally:
-        ledger.close()
+    request = granting.Request(amount, budget, until, reason)
+    made, verdict = grant_at_terminal(env, found, request, session, now_ms, sys.stdin.isatty())
     if json:
         in_units = messages.usd6(made.amount) if made.unit == "usd" else made.amount
         facts = {**made._asdict(), "amount": in_units, "until": iso(made.until_ms)}

@@ -20,6 +20,7 @@ from budget.cli import (
     simulate,
     statusline,
     verify,
+    watch,
 )
 from budget.cli import status as status_command
 
@@ -48,6 +49,7 @@ app.command("check")(check.check)
 app.command("explain")(explain.explain)
 app.command("simulate")(simulate.simulate)
 app.command("doctor")(doctor.doctor)
+app.command("watch")(watch.watch)
 app.command("statusline")(statusline.statusline)
 
 
