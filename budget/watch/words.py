@@ -118,8 +118,9 @@ def headline(view: View) -> tuple[str, str, str]:
     first = f"{amount} {left(verdict, standing.session or '')}"
     share = percent(verdict)
     state = f", {STATES[verdict.state]}" if verdict.state != "ok" else ""
+    held = f", {glance(verdict.reserved)} held" if verdict.reserved else ""
     resets = messages.resets(verdict, standing.policy, view.now_ms)
-    second = f"of {glance(verdict.limit)} · {share} spent{state} · resets {resets}"
+    second = f"of {glance(verdict.limit)} · {share} spent{state}{held} · resets {resets}"
     if verdict.budget.name != verdict.budget.per:
         second += f' · budget "{name(verdict.budget.name)}"'
     return first, second, verdict.state
