@@ -1,5 +1,7 @@
 """What each part of the screen shows, as text with styles; sizes are given. Pure."""
 
+import re
+
 from budget import messages, running
 from budget.advice_words import about
 from budget.messages import percent
@@ -71,11 +73,13 @@ def answer(view: View, width: int) -> list[Part]:
     first, second, state = words.headline(view)
     style = f"bold {STATE_STYLES[state]}".replace("bold bold", "bold")
     parts: list[Part] = [" ", (first, style)]
-    if len(first) + len(second) + 4 <= width:
+    room = width - len(first) - 4
+    if len(second) > room:
+        second = re.sub(r" \(in [^)]*\)", "", second, count=1)
+    if len(second) <= room:
         parts += ["  ", second]
     else:
-        short = second.partition(" (in ")[0] if len(second) > width - 2 else second
-        parts += ["\n ", words.name(short, width - 2)]
+        parts += ["\n ", words.name(second, width - 2)]
     told = words.went_on(view)
     for count in (3, 2, 1):
         if len(told) <= width - 2:
@@ -85,13 +89,8 @@ def answer(view: View, width: int) -> list[Part]:
 
 
 def answer_height(view: View, width: int) -> int:
-    return (
-        sum(
-            str(each if isinstance(each, str) else each[0]).count("\n")
-            for each in answer(view, width)
-        )
-        + 1
-    )
+    texts = [each if isinstance(each, str) else each[0] for each in answer(view, width)]
+    return 1 + sum(each.count("\n") for each in texts)
 
 
 def budgets(view: View, width: int, height: int) -> list[Part]:
