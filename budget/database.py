@@ -167,7 +167,7 @@ class Database:
             yield
             return
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield
             except BaseException:
@@ -178,6 +178,15 @@ class Database:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise _explained(self.path, error) from error
+
+    def _begin(self) -> None:
+        """Who waited in vain for another writer waits no more: a hook writes several times."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                self._connection.execute("PRAGMA busy_timeout = 20")
+            raise
 
     def write(self, sql: str, values: Iterator[Any] | tuple[Any, ...] = ()) -> int:
         """Changes something, inside a transaction; how many rows."""

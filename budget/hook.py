@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from _thread import LockType, allocate_lock, start_new_thread
 from collections.abc import Callable, Mapping
 
 from budget import paths, pipeline
@@ -19,9 +20,12 @@ from budget.errors import BudgetError, DamagedLedgerError, InputError
 from budget.event import STOPPING, Event, event_of, moment_of, patience_s
 from budget.failure import failed, logged
 from budget.files import printable_lines
-from budget.lean import Any, dumps, loads
+from budget.lean import Any, dumps, loads, suppress
 
 _LARGEST_INPUT = 256 * 1024 * 1024
+# The client waits for 15 seconds, at the end of a session for 1.5 (see `hooks.json`).
+_WITHIN_S = 12.0
+_LAST_WITHIN_S = 1.4
 
 
 def main(arguments: list[str]) -> None:
@@ -29,10 +33,38 @@ def main(arguments: list[str]) -> None:
     os.umask(0o077)
     env = dict(os.environ)
     context: dict[str, Any] = {"strict": "--strict" in arguments, "stdin": True}
-    answer = answer_to(_input, env, context)
-    if env.get("BUDGET_RUN"):
-        _witness(answer, env, context)
+    turn = allocate_lock()
+    with suppress(RuntimeError):  # no further thread is allowed: then it has to do without
+        start_new_thread(_answer_in_time, (turn, env, context))
+    try:
+        answer = answer_to(_input, env, context)
+        if env.get("BUDGET_RUN"):
+            _witness(answer, env, context)
+    except Exception:  # noqa: BLE001 - no memory or file is left to say even that
+        answer = {}
+    turn.acquire()
     _reply(answer)
+
+
+def _answer_in_time(turn: LockType, env: paths.Env, context: dict[str, Any]) -> None:
+    """Answers where the program hangs in a call that nothing bounds: on a dead disk, or a lock.
+
+    SQLite waits ten seconds, whatever it was told, for a process that stopped while it made the
+    index of the log, and does so each time.
+    """
+    time.sleep(_LAST_WITHIN_S)
+    if context.get("name") != "SessionEnd":
+        time.sleep(_WITHIN_S - _LAST_WITHIN_S)
+    if turn.acquire(False):
+        text = (
+            "The ledger or its disk does not answer: another process may hold it. It is tried again"
+            " at the next step."
+        )
+        try:
+            answer = _harmless(failed(text, env, context))
+        except Exception:  # noqa: BLE001 - as in `main`
+            answer = {}
+        _reply(answer)
 
 
 def answer_to(read: Callable[[], Any], env: paths.Env, context: dict[str, Any]) -> Answer:
@@ -45,6 +77,8 @@ def answer_to(read: Callable[[], Any], env: paths.Env, context: dict[str, Any]) 
         answer = respond(read(), env, int(time.time() * 1000), context)
     except BudgetError as error:
         answer = failed(str(error), env, context)
+    except MemoryError:
+        answer = failed("The hook was given too little memory: it needs 60 MB.", env, context)
     except Exception as error:  # noqa: BLE001 - a bug must not lock anyone out
         answer = failed(logged(error, env, context), env, context)
     return _harmless(answer)
@@ -124,9 +158,11 @@ def _respond(payload: Any, env: paths.Env, now_ms: int, context: dict[str, Any])
     except DamagedLedgerError:
         raise
     except BudgetError:
+        if event.name not in STOPPING:
+            raise
         # What cannot be booked now does not lift a budget that is known to be used up.
         decision = pipeline.judge_now(moment, ledger, policy, env)
-        if not decision.blocking or event.name not in STOPPING:
+        if not decision.blocking:
             raise
         return ANSWERS[event.name](setting, decision)
     answer = ANSWERS[event.name](setting, decision)
@@ -151,7 +187,12 @@ def _is_genuine(context: Mapping[str, Any]) -> bool:
 def _input() -> Any:
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError("This is a hook: Claude Code runs it and writes the event to its stdin.")
-    data = sys.stdin.buffer.read(_LARGEST_INPUT)
+    pieces, size = [], 0
+    # Piece by piece: memory for the largest would be asked for at once.
+    while size < _LARGEST_INPUT and (piece := sys.stdin.buffer.read(1024 * 1024)):
+        pieces.append(piece)
+        size += len(piece)
+    data = b"".join(pieces)
     try:
         return loads(data)
     except (ValueError, RecursionError) as error:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 from budget import paths, reconcile, sensor
-from budget.errors import InputError, LedgerError
+from budget.errors import DamagedLedgerError, InputError, LedgerError
 from budget.evaluate import NOT_KNOWN, Decision, Who
 from budget.files import printable
 from budget.lean import NamedTuple, contextmanager, suppress
@@ -24,7 +24,7 @@ from budget.pricing import Table, corrected, newest_table, price_print
 from budget.remarks import began_in, model_was_switched
 from budget.reservations import STARTING, drop_session, replaced_by
 from budget.transcript import Batch, Cursor, changed, read
-from budget.verdicts import Actor, budget_window, decide, judge
+from budget.verdicts import Actor, budget_window, counts_people, decide, judge
 
 # How long a hook waits for the lines of the step it was called for (see `_await_step`).
 LATE_LINES_S = 0.25
@@ -33,6 +33,7 @@ _POLL_S = 0.02
 BACKLOG_S = 1.0
 _BACKLOG = "backlog"
 _SAME_MOMENT_S = 0.2
+_SHORTLY_S = 0.2
 
 
 class Moment(NamedTuple):
@@ -156,10 +157,17 @@ def step(
 def judge_now(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Decision:
     """How every budget stands at an event, where nothing could be booked or held."""
     actor = _actor(moment, ledger, price_table(policy, env), Reading(late=True))
-    return judge(
-        *(policy, ledger, env, moment.session_id, moment.now_ms, moment.user),
-        *(moment.read_for_s, actor),
-    )
+    # Most of the hook's time went by with waiting.
+    for_s = min(moment.read_for_s, _SHORTLY_S)
+    who = (ledger, env, moment.session_id, moment.now_ms, moment.user, for_s, actor)
+    try:
+        return judge(policy, *who)
+    except DamagedLedgerError:
+        raise
+    except LedgerError:
+        # What people spent cannot be read: the project's own budgets hold all the same.
+        own = tuple(budget for budget in policy.budgets if not counts_people(budget))
+        return judge(policy._replace(budgets=own), *who)
 
 
 def _actor(moment: Moment, ledger: Ledger, table: Table, reading: Reading) -> Actor:
