@@ -45,7 +45,7 @@ class Watched:
         page.on("dialog", lambda each: self.complaints.append(f"dialog: {each.message}"))
         page.on("request", lambda each: self.requests.append(each.url))
         page.goto(address)
-        page.wait_for_selector("html[data-drawn=yes]", timeout=20_000)
+        page.wait_for_selector("html[data-drawn]", timeout=20_000)
 
     def text(self, selector: str) -> str:
         return self.page.inner_text(selector)

@@ -22,7 +22,8 @@ from budget.windows import local_time, zone
 
 STORIES = 100
 """Sessions that are told in full: those that cost most."""
-_PARTS = 40
+_PARTS = 12
+"""Of what a session is told by, prompts, agents and compactions each, the dearest or first."""
 _WINDOWS = 14
 _PROJECTS = 30
 _ROWS = 200
@@ -201,6 +202,7 @@ def _budget(verdict: Verdict, standing: Standing, people: bool) -> dict[str, Any
         "source": budget.source.shown,
         "key": f"{budget.source.key}.{unit}",
         "note": verdict.note,
+        "per": budget.per,
     }
 
 
@@ -371,8 +373,9 @@ def _story(found: story.Session, clock: _Clock) -> dict[str, Any]:
                 "after": each.after_tokens,
                 "automatic": each.automatic,
             }
-            for each in found.compactions
+            for each in found.compactions[:_PARTS]
         ],
+        "compacted": len(found.compactions),
         "agents": [
             {
                 "agent": run.agent,
@@ -400,7 +403,6 @@ def _more(amounts: list[int]) -> dict[str, int] | None:
 def _prompt(each: story.Prompt, clock: _Clock) -> dict[str, Any]:
     return {
         "prompt": each.prompt_id,
-        "session": each.session_id,
         "first": clock.at(each.first_ms),
         "minutes": (each.last_ms - each.first_ms) // 60_000,
         "models": list(each.models),
@@ -419,7 +421,8 @@ def _prompt_facts(
     told: dict[str, dict[str, Any]] = {}
     for ledger in ledgers:
         for found in story.prompts(ledger, wanted, query.start_ms, query.end_ms):
-            told.setdefault(found.prompt_id, _prompt(found, clock))
+            facts = {**_prompt(found, clock), "session": found.session_id}
+            told.setdefault(found.prompt_id, facts)
     return told
 
 

@@ -64,9 +64,10 @@ function leftWords(told) {
   const big = el("h1", { class: "left " + state, id: "left" }, words, el("span", { class: "when" }, " left " + told.period));
   const lead = el("p", { class: "lead" }, told.spent + " of " + told.limit + " is spent" + (told.whose ? " " : ""), told.whose ? bdi(told.whose) : "", ". ");
   if (told.held) lead.append(told.held + " more is held for steps under way. ");
-  if (state === "exceeded") lead.append(told.advises ? "The budget only advises: work goes on. " : "Claude Code makes no further step until then. ");
   if (state === "stopped") lead.append("The work was stopped: the next step does not fit into what is left. ");
-  lead.append("The budget ", bdi("“" + told.budget + "”", {}), " resets " + told.resets + ".");
+  const stops = state === "exceeded" && !told.advises;
+  lead.append(stops ? "Claude Code makes no further step here until the budget " : "The budget ", bdi("“" + told.budget + "”"), " resets " + told.resets + ".");
+  if (state === "exceeded" && told.advises) lead.append(" It only advises: work goes on.");
   if (told.kind === "other") lead.append(" Spent today: " + told.today.words + ".");
   return [big, lead];
 }
@@ -83,6 +84,7 @@ function spentBar(cube, told) {
   for (const part of told.went_on.model) piece(part.micro, partColor(cube, part), (part.name || "others") + " " + part.words);
   if (told.went_on.unattributed) piece(told.went_on.unattributed.micro, "hatched", "unattributed " + told.went_on.unattributed.words);
   if (told.held_micro) piece(told.held_micro, "hatched", "held for steps under way " + told.held);
+  if (whole > told.limit_micro) bar.append(el("i", { title: "the limit, " + told.limit, style: { left: (told.limit_micro / whole) * 100 + "%" } }));
   return bar;
 }
 
@@ -96,7 +98,7 @@ function wentOn(cube, told) {
   const item = (marker, name, words, title) => el("li", {}, marker, bdi(name, { class: "name", title: plain(title || name) }), el("span", { class: "amount" }, words));
   const others = (part) => many(part.count, "other");
   const models = went.model.map((part) => item(dot(partColor(cube, part)), part.name === null ? others(part) : part.name, part.words));
-  if (went.unattributed) models.push(item(dot("hatched"), "unattributed", went.unattributed.words, "What the client counted beyond the steps"));
+  if (went.unattributed) models.push(item(dot("hatched"), "background (unattributed)", went.unattributed.words, "What the client counted beyond the steps"));
   const list = (heading, items) => el("div", {}, el("h2", {}, heading), el("ul", {}, items));
   const named = (kind) => went[kind].map((part) => item(null, part.name === null ? others(part) : part.name, part.words));
   const sessions = went.session.slice(0, 4).map((part) => {
@@ -148,7 +150,7 @@ function past(budget) {
   if (found.length < 2) return null;
   const highest = Math.max(1, ...found.map((each) => each.fraction));
   const over = found.filter((each) => each.fraction >= 1).length;
-  const words = "the last " + found.length + " windows; the line is today's limit" + (over ? "; " + over + " reached it" : "");
+  const words = "The last " + found.length + " " + budget.per + "s against the limit of now; " + (over || "none") + " reached it.";
   return el("div", {},
     el("div", { class: "past", role: "img", "aria-label": words + ": " + found.map((each) => each.from + " " + each.spent).join(", ") },
       el("i", { style: { bottom: 100 / highest + "%" } }),

@@ -63,7 +63,7 @@ function story(cube, row, chart) {
     const [from, to] = [found.context[0][1], found.context[found.context.length - 1][1]];
     words.push("The context began with " + short(from) + " tokens, was " + short(largest(found)) + " at its largest and " + short(to) + " at the end: every step reads all of it.");
   }
-  if (found.compactions.length) words.push("It was compacted " + many(found.compactions.length, "time") + ": " + found.compactions.slice(0, 4).map((each) => short(each.before) + " → " + short(each.after) + (each.automatic ? " by the client" : "")).join(", ") + (found.compactions.length > 4 ? " and so on" : "") + ".");
+  if (found.compacted) words.push("It was compacted " + many(found.compacted, "time") + ": " + found.compactions.slice(0, 4).map((each) => short(each.before) + " → " + short(each.after) + (each.automatic ? " by the client" : "")).join(", ") + (found.compacted > 4 ? " and so on" : "") + ".");
   else if (largest(found) > 100000) words.push("It was never compacted.");
   if (agentCount(found)) {
     const all = found.agents.reduce((sum, each) => sum + each.micro, 0) + (found.more_agents ? found.more_agents.micro : 0);
@@ -138,7 +138,7 @@ function promptTable(cube, rows, whole) {
     columns: [
       { key: "first", label: "Sent", value: (row) => of(row, (each) => each.first), cell: (row) => (row.rest ? label(row) : of(row, (each) => atWords(each.first))), foot: () => "total" },
       { key: "id", label: "Prompt", wide: true, value: (row) => known[row.number], cell: (row) => (row.rest ? "" : bdi(shortId(known[row.number]), { title: plain(known[row.number]) })) },
-      { key: "session", label: "Session", value: (row) => of(row, (each) => each.session), cell: (row) => of(row, (each) => ofSession(cube, each.session)) },
+      { key: "session", label: "Session", wide: true, value: (row) => of(row, (each) => each.session), cell: (row) => of(row, (each) => ofSession(cube, each.session)) },
       { key: "agents", label: "Agents", num: true, wide: true, value: (row) => of(row, (each) => each.agents) || 0, cell: (row) => of(row, (each) => grouped(each.agents)) },
       { key: "context", label: "Context", num: true, wide: true, value: (row) => of(row, (each) => each.context_to) || 0, cell: (row) => of(row, (each) => (each.context_to ? short(each.context_from) + " → " + short(each.context_to) : "")) },
       ...amountColumns(whole).filter((each) => each.key !== "tokens" && each.key !== "cached"),
