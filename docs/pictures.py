@@ -1,4 +1,5 @@
-"""Makes the pictures of the README and the docs from the real thing (needs tmux).
+"""Makes the pictures of the README and the docs from the real thing (needs tmux and
+chromium).
 
     python docs/pictures.py                makes all of them anew
     python docs/pictures.py stop.svg ...   makes some
@@ -22,13 +23,23 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.capture import Picture, of_screen, of_svg, printed, settled, text_of  # noqa: E402
+from tests.browser import browser, watched  # noqa: E402
+from tests.capture import (  # noqa: E402
+    Picture,
+    of_page,
+    of_screen,
+    of_svg,
+    printed,
+    settled,
+    text_of,
+)
 from tests.demo import CONFIG, USAGE  # noqa: E402
 from tests.realclient.client import Home  # noqa: E402
 from tests.realclient.stub import Stub, bash_loop  # noqa: E402
@@ -79,12 +90,37 @@ def report() -> Picture:
 @picture("watch.svg")
 def watch() -> Picture:
     """The live view in the middle of that week, at half past three."""
+    with _at_half_past_three() as shop:
+        return of_svg(asyncio.run(_watched(shop)))
+
+
+@picture("dashboard.png")
+def dashboard() -> Picture:
+    """The page of that week, as far as it is seen at once."""
+    from budget import paths, pipeline
+    from budget.dashboard import facts, render
+    from budget.windows import zone
+
+    with _at_half_past_three() as shop:
+        project = paths.find_project(str(shop.project))
+        timezone = pipeline.policy_of(shop.env, project).timezone
+        scope = facts.Scope(shop.env, project, False, None, None, timezone, zone(timezone))
+        page = shop.home / "budget.html"
+        page.write_text(render.page(facts.collect(scope, shop.now_ms)), encoding="utf-8")
+        size = {"width": 1120, "height": 1000}
+        with browser() as opened, watched(opened, page.as_uri(), viewport=size) as seen:
+            parts = ("#headline", "#figures", "#time .legend", "#budgets")
+            return of_page(seen.page.screenshot(), "\n".join(map(seen.text, parts)))
+
+
+@contextmanager
+def _at_half_past_three() -> Iterator[Work]:
     with tempfile.TemporaryDirectory() as folder:
         shop = made(Path(folder).resolve(), WATCHED_MS)
         known = os.environ.get("HOME")
         os.environ["HOME"] = str(shop.home)  # folders are shown from there
         try:
-            return of_svg(asyncio.run(_watched(shop)))
+            yield shop
         finally:
             os.environ.pop("HOME")
             if known is not None:
