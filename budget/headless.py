@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from json import dumps, loads
 from typing import Any, NamedTuple
 
-from budget import commandline, doctor, paths, pipeline, sessions, settings, witness
+from budget import commandline, paths, pipeline, sessions, settings, witness
+from budget import installed as hooks_of
 from budget.allowance import Allowance, allowance, in_a_line, lowest
 from budget.commandline import Told
 from budget.errors import BudgetError, ConfigError
@@ -119,13 +120,10 @@ def _hooks(
     given = _settings_given(told.settings, folder)
     if settings.has_hooks(given) or any(map(_is_plugin, told.plugin_dirs)):
         return [], []
-    installed, _ = doctor.installed_hooks(env, project)
-    files = {
-        settings.settings_file(env, project, scope): scope for scope in ("user", "project", "local")
-    }
-    for each in installed:
-        scope = files.get(each.where, "user")
-        if told.sources is None or scope in told.sources:
+    found, _ = hooks_of.installed(env, project)
+    for each in found:
+        scope = "user" if each.is_plugin else each.scope
+        if told.sources is None or scope in ("managed", *told.sources):
             return [], []
     if _is_plugin(_PLUGIN):
         return ["--plugin-dir", _PLUGIN], []

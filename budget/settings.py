@@ -84,19 +84,37 @@ def uninstall(path: str) -> Change:
         return _write(path, before, after, gone)
 
 
-def installed_command(path: str, event: str) -> list[str]:
-    """The command that the hooks of budget in a file run for an event; empty without them."""
-    for group in _read(path).get("hooks", {}).get(event, []):
-        hooks = group.get("hooks")
-        for hook in hooks if isinstance(hooks, list) else []:
-            if isinstance(hook, dict) and _mentions(hook, _MARK):
-                return [str(hook.get("command", "")), *map(str, hook.get("args") or [])]
-    return []
+def installed_commands(path: str) -> tuple[dict[str, list[str]], str]:
+    """What the hooks of budget in a settings file run (see `commands_in`).
+
+    Raises `BudgetError` for a file that cannot be read.
+    """
+    return commands_in(_read(path), _MARK)
 
 
-def own_command(event: str) -> list[str]:
-    """What this install writes for an event, without `--strict`."""
-    hook = _group(event, _TIMEOUTS[event], strict=False)["hooks"][0]
+def commands_in(raw: dict[str, Any], mark: str) -> tuple[dict[str, list[str]], str]:
+    """({event: command and arguments}, the tools before which one runs) of hooks with a mark."""
+    found: dict[str, list[str]] = {}
+    tools = ""
+    events = raw.get("hooks")
+    for event, groups in events.items() if isinstance(events, dict) else ():
+        for group in groups if isinstance(groups, list) else ():
+            hooks = group.get("hooks") if isinstance(group, dict) else None
+            for hook in hooks if isinstance(hooks, list) else ():
+                if event in found or not isinstance(hook, dict) or not _mentions(hook, mark):
+                    continue
+                args = hook.get("args")
+                words = [hook.get("command", ""), *(args if isinstance(args, list) else [])]
+                found[event] = [str(word) for word in words]
+                tools = str(group.get("matcher", "")) if event == "PreToolUse" else tools
+    return found, tools
+
+
+def own_command(event: str, strict: bool = False) -> list[str]:
+    """What this install writes for an event; empty for one that it has no hook for."""
+    if event not in _TIMEOUTS:
+        return []
+    hook = _group(event, _TIMEOUTS[event], strict)["hooks"][0]
     return [hook["command"], *hook["args"]]
 
 

@@ -150,6 +150,17 @@ def try_lock_bytes(fd: int, first: int, size: int) -> bool:
     return True
 
 
+def is_network_drive(path: str) -> bool:
+    """On Windows: whether a path is on a share of another machine; else False."""
+    if sys.platform != "win32":
+        return False
+    import ctypes
+
+    drive = os.path.splitdrive(os.path.realpath(path))[0]
+    remote = ctypes.WinDLL("kernel32").GetDriveTypeW(f"{drive}\\") == 4  # DRIVE_REMOTE
+    return drive.startswith("\\\\") or remote
+
+
 def parents() -> dict[int, tuple[int, str]]:
     """On Windows: each process with its parent and the name of its program; else empty.
 

@@ -84,7 +84,7 @@ def test_a_warning_and_a_stop_are_told_once_each_as_json(home: Home) -> None:
         (budget,) = facts["budgets"]
         assert (budget["name"], budget["limit"], budget["spent"]) == ("session", "0.012000", spent)
         assert budget["source"] == f"{home.project}/.claude/budget.toml, budgets.session"
-    assert "Notifications" not in doctor(home)
+    assert "! Notifications" not in doctor(home)
 
 
 def test_a_command_that_does_not_end_keeps_no_hook_waiting(home: Home) -> None:
@@ -115,12 +115,12 @@ def test_a_command_that_fails_is_shown_by_the_doctor_until_it_works(
         assert "is used up" in said(first.messages)
         wait_for(failure.exists)
         shown = doctor(home)
-        assert "Notifications" in shown
+        assert "! Notifications" in shown
         assert f"{' '.join(program)}: {error}" in shown
         notify_by(home, script(home))
         run(home, stub)
         wait_for(lambda: len(told(home)) == 2 and not failure.exists())
-    assert "Notifications" not in doctor(home)
+    assert "! Notifications" not in doctor(home)
 
 
 @pytest.mark.parametrize("name", ["budget.toml", "budget.local.toml"])

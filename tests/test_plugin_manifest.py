@@ -223,16 +223,16 @@ def test_the_client_installs_it_from_a_marketplace_and_doctor_finds_it(clean_cop
             text=True,
         )
         assert (doctor.returncode, doctor.stderr) == (0, "")
-        found = {
-            each["what"]: (each["state"], each["detail"]) for each in json.loads(doctor.stdout)
-        }
+        found = {each["id"]: each for each in json.loads(doctor.stdout)["findings"]}
         # A marketplace that is a folder is run from there (2.1.330), not from the client's copy.
-        assert found["Installed"] == ("ok", f"plugin budget@codebudget, {clean_copy}")
-        blocked = "the installed hook blocked a prompt over its budget"
-        assert found["Stops a prompt"] == ("ok", blocked)
+        assert found["hooks.installed"]["detail"] == (
+            f"plugin budget@codebudget, {clean_copy}, 8 events"
+        )
+        for event in ("step", "prompt", "agent"):
+            assert found[f"hooks.stops_{event}"]["state"] == "ok"
 
         assert client(home, "plugin", "disable", "budget@codebudget").returncode == 0
-        assert doctor_says(home) == "the plugin is installed, but disabled"
+        assert doctor_says(home).startswith("the plugin is installed, but disabled in ")
         assert client(home, "plugin", "enable", "budget@codebudget").returncode == 0
         moved = clean_copy.rename(clean_copy.with_name("moved"))
         assert f"the plugin's folder {clean_copy} is gone" in doctor_says(home)
@@ -243,6 +243,7 @@ def doctor_says(home: Home) -> str:
     """What is wrong with the installation."""
     run = command(home, "doctor", "--json")
     assert run.returncode == 3, run.stdout + run.stderr
-    found = [each for each in json.loads(run.stdout) if each["what"] == "Installed"]
+    findings = json.loads(run.stdout)["findings"]
+    found = [each for each in findings if each["what"] == "Installed"]
     assert [each["state"] for each in found] == ["fail"]
     return str(found[0]["detail"])

@@ -25,7 +25,7 @@ from typing import Any
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from budget import paths
+from budget import paths, system
 from budget.dashboard import facts, render
 from budget.errors import BudgetError
 
@@ -137,7 +137,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     # On Windows it would let another program take the port over.
-    allow_reuse_address = os.name == "posix"
+    allow_reuse_address = not system.is_windows()
 
     def __init__(self, scope: facts.Scope, now_ms: Callable[[], int], port: int = 0) -> None:
         """Raises `BudgetError` for a port that cannot be had."""
