@@ -1,6 +1,5 @@
 """`budget watch`: what runs now and what it costs, live."""
 
-import os
 import sys
 from typing import Annotated
 
@@ -33,6 +32,7 @@ def watch(
     It only looks: nothing is written, and no hook waits for it. Keys are shown on the screen;
     ? explains them. Into a pipe, or with --plain, it prints a line for each thing that happens.
     """
+    from budget import system
     from budget.watch.facts import WINDOWS, Choice
 
     if window not in WINDOWS:
@@ -41,7 +41,7 @@ def watch(
         raise typer.BadParameter(f"--theme is light, dark or auto, not {theme!r}.")
     env, here = options.environment(), options.find(project)
     choice = Choice("" if everything else here.key, window)
-    dumb = env.get("TERM", "") in ("dumb", "unknown") and os.name == "posix"
+    dumb = env.get("TERM", "") in ("dumb", "unknown") and not system.is_windows()
     if not (plain or json) and dumb and sys.stdout.isatty():
         typer.echo(
             f"budget watch: this terminal (TERM={env['TERM']}) shows no full screen, so it prints"
