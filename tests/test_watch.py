@@ -340,7 +340,7 @@ def test_where_nobody_works_it_says_so(tmp_path: Path) -> None:
         ledger.book([made], load_table())
 
     async def do(app: WatchApp, pilot: Pilot[None]) -> None:
-        assert "nobody is working" in screen(app)
+        assert "nobody at work" in screen(app)
         assert "No session made a step in the last hour" in screen(app)
 
     place.watch(do)

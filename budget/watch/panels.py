@@ -52,11 +52,11 @@ def title(view: View, width: int) -> list[Part]:
     """Where, over what, when."""
     where = "all projects" if not view.choice.project else ""
     where = where or ", ".join(each.name for each in view.projects)
-    right = f"{words.clock(view.now_ms, view)} "
-    room = max(8, width - len(right) - 14)
-    where = words.name(where, room)
-    gap = max(1, width - 13 - len(where) - len(right))
-    return [(" budget watch ", "bold reverse"), f" {where}", " " * (gap - 2), (right, MUTED)]
+    clock = f"{words.clock(view.now_ms, view)} "
+    head = " budget watch "
+    where = words.name(where, max(8, width - len(head) - len(clock) - 2))
+    gap = max(1, width - len(head) - len(where) - len(clock) - 1)
+    return [(head, "bold reverse"), f" {where}", " " * gap, (clock, MUTED)]
 
 
 def rule(head: str, more: str, width: int) -> list[Part]:
@@ -193,7 +193,7 @@ def running_head(view: View, sort: str, width: int) -> list[Part]:
     sessions = view.sessions
     working = sum(each.works for _, each in sessions)
     agents = sum(len(each.agents) for _, each in sessions)
-    counts = f"{working} working" if working else "nobody is working"
+    counts = f"{working} working" if working else "nobody at work"
     counts += f", {len(sessions) - working} waiting" if len(sessions) > working else ""
     counts += f", {agents} agent{'s' if agents != 1 else ''}" if agents else ""
     order = "" if sort == "work" else f" · by {sort}"
@@ -331,10 +331,9 @@ def stop(view: View, width: int) -> list[Part]:
     facts, found = view.stop
     holds = words.stands(facts, found)
     when = words.clock(found.at_ms, view)
-    head = f"Stopped at {when}" if holds else f"Last stop {when}"
-    over = "" if holds else " It holds no longer."
+    head = f"Stopped at {when}:" if holds else f"Last stop {when}, holds no longer:"
     style = STATE_STYLES["exceeded"] if holds else MUTED
-    return [" ", (head, style), (f" {words.stop(facts, found)}{over}", "" if holds else MUTED)]
+    return [" ", (head, style), (f" {words.stop(facts, found)}", "" if holds else MUTED)]
 
 
 def trouble(view: View, gone: bool) -> list[Part]:

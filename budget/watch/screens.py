@@ -227,8 +227,9 @@ class GrantScreen(ModalScreen[None]):
         self.query_one("#amount").focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter goes on to the reason, and then makes the grant."""
         if event.input.id == "amount":
-            self.query_one("#reason").focus()
+            self.set_focus(self.query_one("#reason"))
         else:
             self._make()
 

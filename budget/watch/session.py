@@ -35,7 +35,7 @@ COLUMNS = {
         Column("at", "at", 11),
         Column("spent", "cost", 9, right=True),
         Column("agent", "agent", 14),
-        Column("model", "model", 16, weight=1),
+        Column("model", "model", 14, weight=1),
         Column("in", "read", 8, right=True, weight=2),
         Column("cached", "cached", 7, right=True, weight=3),
         Column("out", "written", 8, right=True, weight=4),
@@ -79,11 +79,13 @@ def facts(told: Story, view: View, width: int) -> list[Part]:
     left, _ = words.cache(main, view.now_ms)
     parts += ["\n ", f"context {words.tokens(main.context_tokens)}"]
     if main.context_tokens:
-        cached = f"cached, {left}" if main.expires_at_ms else "not cached"
-        parts += [
-            f": {about(main.context_picousd)} a step while cached, {about(main.expired_picousd)}"
-            f" once it is not ({'cache expired' if left == 'expired' else cached})"
-        ]
+        read, anew = about(main.context_picousd), about(main.expired_picousd)
+        costs = f"{read} a step while cached ({left}), {anew} once it is not"
+        if left == "expired":
+            costs = f"its cache has expired: the next prompt pays {anew}, each step then {read}"
+        elif main.expires_at_ms is None:
+            costs = f"{read} a step, nothing is cached"
+        parts += [f": {costs}"]
     if session.compactions:
         parts += [f"; compacted {len(session.compactions)} times"]
     parts += ["\n ", words.name(f"{models}{f' on {branches}' if branches else ''}", width - 2)]
