@@ -232,6 +232,7 @@ def test_p_chooses_a_project_or_all(place: Place, tmp_path: Path) -> None:
         assert app.view.today == sums[0].plus(sums[1])
         assert "of-other" in screen(app)
         assert "other: day" in shown(app, "budgets")
+        assert "left today in shop  of $40.00" in shown(app, "answer"), "the one that leaves least"
         await pilot.press("p")
         await pilot.press("home", "down", "enter")
         await until(pilot, lambda: app.view is not None and len(app.view.projects) == 1)

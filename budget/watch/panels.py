@@ -32,18 +32,18 @@ _WINDOWS = {
 }
 
 SESSION_COLUMNS = (
-    Column("who", "session / agent", 17),
+    Column("who", "session / agent", 16),
     Column("does", "", 14, weight=2),
     Column("spent", "spent", 8, right=True),
     Column("context", "context", 7, right=True),
     Column("cache", "cache", 10, right=True, weight=1),
-    Column("rate", "$/hour", 7, right=True, weight=4),
-    Column("model", "model", 11, weight=3),
-    Column("branch", "branch", 18, weight=6),
-    Column("read", "context/step", 12, right=True, weight=7),
-    Column("held", "held", 8, right=True, weight=5),
-    Column("steps", "steps", 5, right=True, weight=8),
-    Column("project", "project", 14, weight=9),
+    Column("project", "project", 12, weight=3),
+    Column("branch", "branch", 17, weight=4),
+    Column("rate", "$/hour", 7, right=True, weight=5),
+    Column("model", "model", 11, weight=6),
+    Column("held", "held", 8, right=True, weight=7),
+    Column("read", "context/step", 12, right=True, weight=8),
+    Column("steps", "steps", 5, right=True, weight=9),
 )
 SORTS = ("work", "spent", "context", "rate", "last step")
 
@@ -197,7 +197,10 @@ def running_head(view: View, sort: str, width: int) -> list[Part]:
     counts += f", {len(sessions) - working} waiting" if len(sessions) > working else ""
     counts += f", {agents} agent{'s' if agents != 1 else ''}" if agents else ""
     order = "" if sort == "work" else f" · by {sort}"
-    return rule("Running now", f"{counts} · {words.pace(view)}{order}", width)
+    pace = words.pace(view)
+    if len(counts) + len(pace) + len(order) > width - 24:
+        pace = pace.partition(":")[0]
+    return rule("Running now", f"{counts} · {pace}{order}", width)
 
 
 def session_rows(view: View, sort: str) -> list[Row]:

@@ -113,12 +113,14 @@ def headline(view: View) -> tuple[str, str, str]:
     found = tightest(view)
     if not found:
         return f"{glance(view.today.counted_picousd)} spent today", no_budget(view), "none"
-    _, standing, verdict = found
+    facts, standing, verdict = found
+    shared = verdict.budget.scope != "project" and verdict.budget.per != "session"
+    where = f" in {project(facts)}" if len(view.projects) > 1 and not shared else ""
     amount = "Nothing" if verdict.exceeded else glance(verdict.left)
-    first = f"{amount} {left(verdict, standing.session or '')}"
+    first = f"{amount} {left(verdict, standing.session or '')}{where}"
     share = percent(verdict)
     state = f", {STATES[verdict.state]}" if verdict.state != "ok" else ""
-    held = f", {glance(verdict.reserved)} held" if verdict.reserved else ""
+    held = f", {glance(verdict.reserved)} held" if verdict.left and verdict.reserved else ""
     resets = messages.resets(verdict, standing.policy, view.now_ms)
     second = f"of {glance(verdict.limit)} · {share} spent{state}{held} · resets {resets}"
     if verdict.budget.name != verdict.budget.per:
