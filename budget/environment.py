@@ -6,6 +6,7 @@ when it cannot be done, the session goes on and budgets hold. Standard library o
 """
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -154,6 +155,7 @@ def _reason(error: Exception) -> str:
     output = f"{getattr(error, 'stdout', '') or ''}\n{getattr(error, 'stderr', '') or ''}"
     if "ensurepip" in output and "venv" in output:
         return "this Python has no venv; on Debian and Ubuntu: apt install python3-venv"
+    output = re.sub(r"://[^/@\s]+@", "://", output)  # an index may be named with a password
     lines = [line.strip() for line in (output.strip() or str(error)).splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("ERROR")] or lines
     return told[-1][:200] if told else type(error).__name__

@@ -28,6 +28,8 @@ def places(transcript: str, session_id: str, user: str = "") -> Iterator[Place]:
     wrote one stands in the `.meta.json` beside it.
     """
     yield Place(transcript, session_id, user=user)
+    if not transcript:
+        return  # what lies in the folder the hook runs in is a repository's
     folder = os.path.join(transcript.removesuffix(".jsonl"), "subagents")
     for place in _agent_places(folder, session_id):
         yield place._replace(user=user)

@@ -76,7 +76,7 @@ def _index(layer: Layer) -> str:
     try:  # of a linked worktree or a submodule it is a file that names the folder
         pointer = read_some(dot_git, 4096).decode().strip().removeprefix("gitdir:").strip()
         named = os.path.join(os.path.dirname(dot_git), pointer)
-        dot_git = dot_git if is_remote(named) else named
+        dot_git = dot_git if is_remote(named) or "\0" in named else named
     except (OSError, ValueError):
         pass
     return os.path.join(dot_git, "index")

@@ -14,7 +14,7 @@ from budget.evaluate import Decision
 from budget.ledger import Ledger
 from budget.model import PICO, ClientTotal, Policy, Verdict
 from budget.shown import shown
-from budget.steps import stated_picousd
+from budget.steps import clean, stated_picousd
 from budget.verdicts import judge
 
 _BAR_WIDTH = 10
@@ -42,7 +42,7 @@ def line(status: object, env: paths.Env, now_ms: int) -> str:
     folder = places.get("project_dir") or status.get("cwd") or os.getcwd()
     project = paths.find_project(folder if isinstance(folder, str) else os.getcwd())
     session_id = status.get("session_id")
-    session_id = session_id if isinstance(session_id, str) else ""
+    session_id = clean(session_id)
     policy = pipeline.policy_seen(env, project, session_id)
     plan.store(env, status, now_ms)
     parts = []

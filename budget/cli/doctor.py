@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from budget.cli import options
+from budget.files import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,6 +82,8 @@ def _show_finding(console: "Console", each: "Finding") -> None:
     what = Text(f" {each.what:<{_INDENT - 3}} ", "" if each.state == "ok" else "bold")
     for number, (part, dim) in enumerate(parts):
         head = Text(mark, style) + what if number == 0 else Text(" " * _INDENT)
-        console.print(head + Text(part, dim), soft_wrap=True)
+        console.print(head + Text(printable(part), dim), soft_wrap=True)
     for command in each.mend:  # whole, so that it can be copied
-        console.print(Text(" " * _INDENT + "$ ", "dim") + Text(command, "cyan"), soft_wrap=True)
+        console.print(
+            Text(" " * _INDENT + "$ ", "dim") + Text(printable(command), "cyan"), soft_wrap=True
+        )

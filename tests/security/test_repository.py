@@ -17,8 +17,9 @@ from budget.errors import ConfigError
 from budget.evaluate import Who
 from budget.ledger import Ledger
 from budget.merge import Layer
-from budget.model import Budget, Filter, Source, Window
+from budget.model import Budget, Filter, Source, Step, Usage, Window
 from budget.policy import load_policy, read_layer
+from budget.pricing import load_table
 from budget.rules import read_config
 from tests.test_bad_input import OFF, USED_UP, Machine, call_of, step_line, steps_booked
 
@@ -145,6 +146,17 @@ def test_a_git_file_cannot_make_a_folder_part_of_another_project(
     told = all_answers(machine)
     assert "In all: $0.00, 0 steps" in told, "nothing of what was spent there"
     assert SECRET not in told
+
+
+@pytest.mark.parametrize("content", [b"gitdir: a\0b", b"gitdir: " + b"x/" * 2_000, b"\xff\0"])
+def test_no_git_file_keeps_the_persons_own_budget_from_stopping(
+    machine: Machine, content: bytes
+) -> None:
+    machine.user_config.write_text(USED_UP)
+    (machine.project / ".claude" / "budget.local.toml").write_text("version = 1\n")
+    (machine.project / ".git").write_bytes(content)
+    answer = machine.hook(machine.event())
+    assert "is used up" in answer["stopReason"]
 
 
 @pytest.mark.parametrize(
@@ -356,10 +368,14 @@ def test_as_many_budgets_as_a_config_may_have_leave_a_hook_quick(machine: Machin
     machine.repo_config.write_text(crowd(100, 2))
     read_config(str(machine.repo_config))  # is valid
     machine.hook(machine.event(session_id="s0"))
-    with sqlite3.connect(machine.ledger) as db:
-        for at in range(300):
-            row = ("all", 0, "a" * 150 + str(at), "main", "", "", *([0] * 12))
-            db.execute(f"INSERT INTO totals VALUES ({', '.join('?' * 18)})", row)
+    steps = [
+        Step(f"m{at}", "s9", "main", "", "", "", "a" * 150 + str(at), at, Usage(1, 1))
+        for at in range(300)
+    ]
+    ledger = Ledger(str(machine.ledger))
+    with ledger.transaction():
+        ledger.book(steps, load_table())
+    ledger.close()
     answer = machine.hook(machine.event(), allowed_s=5)
     assert answer["continue"] is False
 
