@@ -360,7 +360,9 @@ class _Booking:
 def open_ledger(env: paths.Env, project: paths.Project, wait_s: float = 5.0) -> Ledger:
     """The ledger, made where there is none. Raises `LedgerError`."""
     paths.check_state(env)
-    ledger = Ledger(paths.ledger_file(env, project), wait_s, project.root)
+    # A folder's name may be bytes that are no text, which a ledger does not hold.
+    root = os.fsencode(project.root).decode("utf-8", "replace")
+    ledger = Ledger(paths.ledger_file(env, project), wait_s, root)
     if ledger.is_new and not env.get(paths.MANY_USERS):
         with ledger.transaction():
             ledger.set_fact(_BACKLOG, "pending")

@@ -1,6 +1,7 @@
 """No prompt, no content of a file, no thought and no key is stored or shown: markers say so."""
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tests.plugin import ROOT, budget_toml, command
 from tests.realclient.client import API_KEY, Home, run_headless
 from tests.realclient.request import Script
 from tests.realclient.stub import Answer, Call, Request, Stub
+from tests.security.test_state_folder import open_to_others
 from tests.test_bad_input import USED_UP, Machine, call_of
 
 PROMPT = "marker-of-the-prompt-7c1d"
@@ -87,6 +89,8 @@ def test_a_real_session_leaves_nothing_of_what_was_said_in_it(home: Home) -> Non
         assert marker.encode() in transcripts, f"{marker} was not planted"
     assert {"ledger.db", "client"} <= {path.name for path in home.state.rglob("*")}
     assert found_in(home.state) == []
+    if os.name == "posix":
+        assert open_to_others(home.state) == [], "what the client's module wrote is closed, too"
     assert "is used up" in told.read_text() or "would be passed" in told.read_text()
     assert found_in_text(told.read_text()) == []
     for words in (
