@@ -40,7 +40,7 @@ class Event(NamedTuple):
 
 
 def event_of(payload: Any, env: paths.Env, context: dict[str, Any]) -> Event:
-    """The event that a hook was called for. `context` receives its name. Raises `InputError`."""
+    """The event a hook was called for. `context` receives what is known early. `InputError`."""
     if not isinstance(payload, dict):
         raise InputError("The hook expected an event as a JSON object on stdin.")
 
@@ -64,6 +64,7 @@ def event_of(payload: Any, env: paths.Env, context: dict[str, Any]) -> Event:
         )
     if not session_id or not session_id.isprintable() or len(session_id) > 200:
         raise InputError(f"The {name} event has no usable session_id.")
+    context |= {"session_id": session_id, "prompt": text("prompt")}
     calls = payload.get("tool_calls")
     calls = calls if isinstance(calls, list) else []
     ids = [call.get("tool_use_id") for call in calls if isinstance(call, dict)]

@@ -17,25 +17,20 @@ Answer = dict[str, Any]
 
 def failed(text: str, env: paths.Env, context: Mapping[str, Any]) -> Answer:
     """The answer when there was none: says that enforcement is off, once per session."""
-    event: Event | None = context.get("event")
     policy: Policy = context.get("policy", NO_POLICY)
     if context["strict"] or policy.on_error == "block":
-        return _failed_closed(text, context.get("name", ""), event)
+        return _failed_closed(text, context.get("name", ""), context.get("prompt", ""))
     message = f"budget: this step was not counted and no budget was enforced. {text}"
-    return (
-        {"systemMessage": message}
-        if _first_failure(text, env, event, context.get("name", ""))
-        else {}
-    )
+    return {"systemMessage": message} if _first_failure(text, env, context) else {}
 
 
-def _failed_closed(text: str, name: str, event: Event | None) -> Answer:
+def _failed_closed(text: str, name: str, prompt: str) -> Answer:
     message = (
         f"budget: stopped, because budgets cannot be enforced and failures are set to block. {text}"
     )
     if "`budget doctor`" not in text:
         message += " `budget doctor` looks closer."
-    if name == "UserPromptSubmit" and not (event and event.prompt.startswith("/budget:")):
+    if name == "UserPromptSubmit" and not prompt.startswith("/budget:"):
         return {"decision": "block", "reason": message}
     if name == "PreToolUse":
         output = {"hookEventName": name, "permissionDecision": "deny"}
@@ -45,20 +40,21 @@ def _failed_closed(text: str, name: str, event: Event | None) -> Answer:
     return {"systemMessage": message}
 
 
-def _first_failure(text: str, env: paths.Env, event: Event | None, name: str) -> bool:
+def _first_failure(text: str, env: paths.Env, context: Mapping[str, Any]) -> bool:
     """Once per session and message. The ledger may be what failed, so a file remembers it."""
     from binascii import crc32
 
-    session = paths.safe_name(event.session_id) if event else "unknown"
+    known: str = context.get("session_id", "")
+    session = paths.safe_name(known) if known else "unknown"
     folder = os.path.join(paths.state_folder(env), "said")
     try:
         check_folder(paths.state_folder(env), may_be_link=True)
         make_own(os.path.join(folder, f"{session}-{crc32(text.encode('utf-8', 'replace')):08x}"))
     except FileExistsError:
-        return event is None
+        return not known
     except OSError:
         # Nothing can be remembered: speak where it is heard once a turn, not after every step.
-        return name in ("", "SessionStart", "UserPromptSubmit")
+        return context.get("name", "") in ("", "SessionStart", "UserPromptSubmit")
     return True
 
 

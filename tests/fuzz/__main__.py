@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.fuzz.world import ROOT
@@ -29,6 +30,9 @@ def main() -> int:
         for name in told.targets:
             TARGETS[name](Path(told.file).read_bytes())
         return 0
+    if find_spec("atheris") is None:
+        print("atheris is not here: pip install '.[fuzz]' (Linux, Python 3.11 or 3.12)")
+        return 2
     failed = 0
     for name in told.targets or TARGETS:
         failed |= _fuzz(name, told.seconds)

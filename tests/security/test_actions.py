@@ -206,3 +206,14 @@ def test_the_interpreter_is_asked_about_everything(tmp_path: Path) -> None:
     for what in (f"write\t{tmp_path / 'x'}", f"write\t{tmp_path / 'y'}", "run\ttrue", "call\t"):
         assert what in told
     assert os.path.exists(tmp_path / "y")
+
+
+def test_every_action_of_a_workflow_is_pinned_by_its_hash() -> None:
+    """A tag can be moved to other code, which would run with what the workflow may do."""
+    used = [
+        (path.name, action)
+        for path in (ROOT / ".github" / "workflows").glob("*.yml")
+        for action in re.findall(r"uses:\s*(\S+)", path.read_text())
+    ]
+    assert used
+    assert [each for each in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", each[1])] == []

@@ -141,6 +141,8 @@ def test_another_users_state_folder_is_not_used_and_said_once_a_turn(machine: Ma
     assert machine.hook(machine.event("SessionStart")) == says(message)
     assert machine.hook(machine.event()) == {}, "not after every step"
     assert machine.hook(machine.event("UserPromptSubmit")) == says(message)
+    typed = machine.event("UserPromptSubmit", prompt="/budget:status")
+    assert "decision" not in machine.hook(typed, strict=True), "it is never blocked"
     stopped = machine.hook(machine.event(), strict=True)
     assert stopped["continue"] is False, "where failures block, this one does"
     assert list(machine.state.iterdir()) == []
@@ -218,6 +220,7 @@ def test_a_link_on_the_way_to_the_ledger_is_named_and_not_followed(
         f"{OFF}{path} is a link, and links in the state folder are not followed. Remove it; to"
         " keep the state elsewhere, set BUDGET_HOME."
     )
+    assert machine.hook(machine.event("Stop", session_id="s2")) == {}, "said once per session"
     assert whole(target) == {"file": SECRET, "old": SECRET}
 
 
