@@ -199,6 +199,29 @@ def test_a_budget_over_all_projects_tells_what_all_spent(tmp_path: Path) -> None
     assert told["spent_micro"] == told["went_on"]["micro"] > told["today"]["micro"] > 0
 
 
+def test_of_several_projects_a_budget_over_all_comes_first_then_this_ones(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    tighter = 'version = 1\n[budgets.tight]\nper = "day"\nusd = 2\n'
+    other = Place(tmp_path / "more", "other", config=tighter)
+    other.env = place.env
+    for each, seed in ((place, 3), (other, 8)):
+        ledger = each.ledger()
+        with ledger.transaction():
+            ledger.book(work(NOW_MS, 1, seed), load_table())
+        ledger.close()
+    every = scope(place, every=True)
+    assert facts.collect(every, NOW_MS)["headline"]["budget"] == "day"
+    (tmp_path / ".claude").mkdir()
+    config = 'version = 1\n[budgets.mine]\nper = "month"\nscope = "user"\nusd = 50\n'
+    (tmp_path / ".claude" / "budget.toml").write_text(config)
+    facts.add_up(every)
+    told = facts.collect(every, NOW_MS)
+    assert told["headline"]["budget"] == "mine"
+    assert told["headline"]["today"]["micro"] == told["headline"]["spent_micro"]
+    names = [budget["name"] for budget in told["budgets"]]
+    assert sorted(names) == ["day", "mine", "month", "opus", "tight"], "each of them once"
+
+
 def test_an_empty_project_is_told(place: Place) -> None:
     told = facts.collect(scope(place), NOW_MS)
     assert told["headline"]["left"] == "$20.00"

@@ -135,7 +135,7 @@ SIDEWAYS = {
     "sdk": {"conversation"},
     "stream": {"status"},
     "outcome": {"headless", "stream", "summary"},
-    "dashboard": {"report", "status", "story"},
+    "dashboard": {"report", "status", "story", "watch"},
     "story": {"report"},
     "summary": {"status"},
     "reservations": {"ledger"},

@@ -98,7 +98,9 @@ def _serve(scope: "Scope", port: int, open_it: bool) -> None:
         sys.stdout.flush()
         if open_it:
             _open(server.address)
-        threading.Event().wait()
+        never = threading.Event()
+        while not never.wait(0.5):
+            pass  # a wait without an end keeps Ctrl-C waiting on Windows
     finally:
         server.end()
 

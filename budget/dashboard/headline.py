@@ -25,7 +25,8 @@ def headline(
     """The budget that says most of today, and what was spent in its window.
 
     That is one in US dollars over a day, else over the next period, and of two the one with less
-    left. Without any, what was spent today. `files` are the ledgers of all projects.
+    left; of several projects one over all of them comes first, then this project's. Without any,
+    what was spent today. `files` are the ledgers of all projects.
     """
     chosen = _chosen(standings)
     today = window("day", now_ms, "", tz)
@@ -62,20 +63,23 @@ def headline(
 
 
 def _chosen(standings: list[Standing]) -> tuple[Standing, Verdict] | None:
-    """Whichever budget without filters is nearest to being used up, of the shortest fit period."""
+    several = len(standings) > 1
     candidates = [
-        (standing, verdict)
-        for standing in standings
+        ((several and not counts_people(verdict.budget)) * (1 + place), *_rank(verdict), place)
+        for place, standing in enumerate(standings)
         for verdict in standing.verdicts
         if verdict.budget.unit == "usd" and verdict.known and not verdict.budget.filtered
     ]
-    return min(candidates, key=lambda each: _rank(each[1]), default=None)
+    if not candidates:
+        return None
+    *_, verdict, place = min(candidates, key=lambda each: each[:4])
+    return standings[place], verdict
 
 
-def _rank(verdict: Verdict) -> tuple[int, bool, int]:
+def _rank(verdict: Verdict) -> tuple[int, bool, int, Verdict]:
     per = verdict.budget.per
     place = _PERIODS.index(per) if per in _PERIODS else len(_PERIODS)
-    return place, verdict.budget.on_exceed == "advise", verdict.left
+    return place, verdict.budget.on_exceed == "advise", verdict.left, verdict
 
 
 def _whose(verdict: Verdict, standing: Standing, projects: int) -> str:

@@ -8,7 +8,6 @@ never ends its request or never reads the answer holds one of a few threads for 
 
 import hmac
 import json
-import os
 import secrets
 import select
 import socket
@@ -22,12 +21,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
 from typing import Any
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-
-from budget import paths, system
+from budget import paths, pipeline, system
 from budget.dashboard import facts, render
 from budget.errors import BudgetError
+from budget.watch.follow import Follower
 
 CONNECTIONS = 32
 STREAMS = 8
@@ -44,7 +41,6 @@ _PAUSE_S = 1.0
 _SHARE = 10
 """Between two news there is so many times the time that reading one took: a large ledger is read
 less often, and following it takes a tenth of a core at most."""
-_CHANGES = frozenset({"created", "modified", "moved", "deleted"})
 
 
 class News:
@@ -74,34 +70,29 @@ class News:
             return self.number
 
 
-class Following(FileSystemEventHandler):
-    """Tells the news when something in the folders changes, once a second or less often."""
+class _Pulse:
+    """Tells the news of what is booked, once a second or less often."""
 
-    def __init__(self, folders: list[str], news: News) -> None:
+    def __init__(self, scope: facts.Scope, news: News) -> None:
         self._news = news
         self._changed = threading.Event()
         self._ended = threading.Event()
-        self._observer = Observer()
-        self._thread = threading.Thread(target=self._pulse, daemon=True)
-        for folder in folders:
-            # Below the folder of a project's config lies what is none of ours.
-            self._observer.schedule(self, folder, recursive=folder == folders[0])
+        self._follower = Follower(paths.state_folder(scope.env), lambda _: self._changed.set())
+        self._follower.follow_configs(
+            layer.file for layer in pipeline.layers(scope.env, scope.project)
+        )
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
-        self._observer.start()
+        self._follower.start()
         self._thread.start()
 
     def end(self) -> None:
         self._ended.set()
         self._changed.set()
-        self._observer.stop()
-        self._observer.join(5)
+        self._follower.stop()
 
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type in _CHANGES and not event.is_directory:
-            self._changed.set()
-
-    def _pulse(self) -> None:
+    def _run(self) -> None:
         while True:
             self._changed.wait(FRESH_S)
             if self._ended.wait(_SETTLE_S):
@@ -148,10 +139,6 @@ class Server(ThreadingHTTPServer):
         self._slots = threading.BoundedSemaphore(CONNECTIONS)
         self._deadlines: dict[socket.socket, float] = {}
         self._guard = threading.Lock()
-        state = paths.state_folder(scope.env)
-        os.makedirs(state, mode=0o700, exist_ok=True)
-        own = os.path.join(scope.project.worktree, ".claude")
-        folders = [state, own] if os.path.isdir(own) else [state]
         try:
             super().__init__(("127.0.0.1", port), _Handler)
         except OSError as error:
@@ -159,7 +146,7 @@ class Server(ThreadingHTTPServer):
                 f"Port {port} cannot be had: {error.strerror}."
                 " Without --port any free one is taken."
             ) from error
-        self._following = Following(folders, self.news)
+        self._pulse = _Pulse(scope, self.news)
 
     @property
     def origin(self) -> str:
@@ -170,15 +157,8 @@ class Server(ThreadingHTTPServer):
         return f"{self.origin}/{self.token}/"
 
     def start(self) -> None:
-        """Answers from now on, on threads of its own. Raises `BudgetError`."""
-        try:
-            self._following.start()
-        except OSError as error:
-            self.server_close()
-            raise BudgetError(
-                f"The state folder cannot be followed: {error.strerror}. --out FILE writes the page"
-                " once."
-            ) from error
+        """Answers from now on, on threads of its own."""
+        self._pulse.start()
         threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
         threading.Thread(target=self._reap, daemon=True).start()
 
@@ -187,7 +167,7 @@ class Server(ThreadingHTTPServer):
         self.news.end()
         self.shutdown()
         self.server_close()
-        self._following.end()
+        self._pulse.end()
         self._cut(float("inf"))
 
     # -- connections ---------------------------------------------------------------------------

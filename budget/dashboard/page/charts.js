@@ -77,6 +77,7 @@ function draw(id, options) {
           stacked: !line,
           beginAtZero: true,
           max: options.max,
+          suggestedMax: options.least,
           grid: { color: css("--line") },
           border: { display: false },
           ticks: { color: dim, font, maxTicksLimit: 5, callback: (value) => options.axis(value) },
@@ -120,4 +121,10 @@ function walkable(chart, options) {
   });
 }
 
-const legend = (entries) => el("ul", { class: "legend" }, entries.map(([name, color, words]) => el("li", {}, dot(color), bdi(name), words ? el("span", { class: "dim amount" }, words) : null)));
+const MOST_LEGEND = 10;
+
+function legend(entries) {
+  const items = entries.slice(0, MOST_LEGEND).map(([name, color, words]) => el("li", {}, dot(color), bdi(name), el("span", { class: "dim amount" }, words)));
+  if (entries.length > MOST_LEGEND) items.push(el("li", { class: "dim" }, "and " + (entries.length - MOST_LEGEND) + " more, in the tables"));
+  return el("ul", { class: "legend" }, items);
+}

@@ -68,8 +68,16 @@ function leftWords(told) {
   const stops = state === "exceeded" && !told.advises;
   lead.append(stops ? "Claude Code makes no further step here until the budget " : "The budget ", bdi("“" + told.budget + "”"), " resets " + told.resets + ".");
   if (state === "exceeded" && told.advises) lead.append(" It only advises: work goes on.");
-  if (told.kind === "other") lead.append(" Spent today: " + told.today.words + ".");
+  if (told.kind === "other") lead.append(" Spent today" + (DATA.every ? " in all projects" : "") + ": " + told.today.words + ".");
   return [big, lead];
+}
+
+// As in the charts below; models of other projects take the colours that are left.
+function partColors(cube, parts) {
+  const known = parts.map((part) => (part.name === null ? -1 : cube.names.model.indexOf(part.name)));
+  const colors = known.map((number) => (number < 0 ? null : colorName(cube, "model", number)));
+  const free = Array.from({ length: COLORS }, (_, number) => "--c" + number).filter((name) => !colors.includes(name));
+  return colors.map((color, number) => color || (parts[number].name === null ? "--rest" : free.shift() || "--rest"));
 }
 
 function spentBar(cube, told) {
@@ -81,24 +89,21 @@ function spentBar(cube, told) {
     if (color !== "hatched") made.style.background = "var(" + color + ")";
     if (micro > 0) bar.append(made);
   };
-  for (const part of told.went_on.model) piece(part.micro, partColor(cube, part), (part.name || "others") + " " + part.words);
+  const colors = partColors(cube, told.went_on.model);
+  told.went_on.model.forEach((part, number) => piece(part.micro, colors[number], (part.name || "others") + " " + part.words));
   if (told.went_on.unattributed) piece(told.went_on.unattributed.micro, "hatched", "unattributed " + told.went_on.unattributed.words);
   if (told.held_micro) piece(told.held_micro, "hatched", "held for steps under way " + told.held);
   if (whole > told.limit_micro) bar.append(el("i", { title: "the limit, " + told.limit, style: { left: (told.limit_micro / whole) * 100 + "%" } }));
   return bar;
 }
 
-function partColor(cube, part) {
-  const number = part.name === null ? -1 : cube.names.model.indexOf(part.name);
-  return number < 0 ? "--rest" : colorName(cube, "model", number);
-}
-
 function wentOn(cube, told) {
   const went = told.went_on;
   const item = (marker, name, words, title) => el("li", {}, marker, bdi(name, { class: "name", title: plain(title || name) }), el("span", { class: "amount" }, words));
   const others = (part) => many(part.count, "other");
-  const models = went.model.map((part) => item(dot(partColor(cube, part)), part.name === null ? others(part) : part.name, part.words));
-  if (went.unattributed) models.push(item(dot("hatched"), "background (unattributed)", went.unattributed.words, "What the client counted beyond the steps"));
+  const colors = partColors(cube, went.model);
+  const models = went.model.map((part, number) => item(dot(colors[number]), part.name === null ? others(part) : part.name, part.words));
+  if (went.unattributed) models.push(item(dot("hatched"), "unattributed", went.unattributed.words, "What the client counted beyond the steps"));
   const list = (heading, items) => el("div", {}, el("h2", {}, heading), el("ul", {}, items));
   const named = (kind) => went[kind].map((part) => item(null, part.name === null ? others(part) : part.name, part.words));
   const sessions = went.session.slice(0, 4).map((part) => {

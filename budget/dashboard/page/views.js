@@ -86,20 +86,20 @@ function overTime(cube, rows) {
   const whole = total(cube, rows);
   fill("time",
     canvas("time", "Spend by " + period + ", stacked by model, from " + periodWords(keys[0], period) + " to " + periodWords(keys[keys.length - 1], period) + "; the table below has the figures"),
-    legend(series.map((each) => [each.name, each.color, money(Math.floor(each.values.reduce((a, b) => a + b, 0)))])),
+    legend(series.map((each) => [each.name, each.color, money(Math.floor(each.values.reduce((a, b) => a + b, 0)))]).filter((each) => each[2] !== "$0.00" || series.length < 6)),
     less ? el("p", { class: "note" }, "Of so long a time only the last " + grouped(keys.length) + " " + period + "s are drawn; the figures above and the tables count all.") : null,
     behind("time", "Show as a table", () => table("time", {
       caption: "Spend by " + period, rows: [...sums].map(([key, sum]) => ({ key, sum })), foot: whole, sort: ["key", true],
       columns: [{ key: "key", label: period[0].toUpperCase() + period.slice(1), value: (row) => row.key, cell: (row) => row.key.replace("T", " ") + (row.key.length === 13 && row.key[10] === "T" ? ":00" : ""), foot: () => "total" }, ...amountColumns(whole)],
     })));
   draw("time", {
-    keys, series, format: (value) => money(Math.floor(value)), axis: axisMoney, label: (key) => periodWords(key, period), tick: (key) => tickWords(key, period),
+    keys, series, format: (value) => money(Math.floor(value)), axis: axisMoney, least: 1e4, label: (key) => periodWords(key, period), tick: (key) => tickWords(key, period),
     onPick: (key) => pickPeriod(key, period),
   });
   return { period, keys };
 }
 
-const axisMoney = (value) => (value >= 1e6 || value === 0 ? "$" + grouped(Math.round(value / 1e4) / 100) : "$" + (value / 1e6).toPrecision(2));
+const axisMoney = (value) => (value >= 1e6 || value === 0 ? "$" + grouped(Math.round(value / 1e4) / 100) : "$" + (value / 1e6).toFixed(value >= 1e5 ? 2 : 4));
 const emptyWords = () => (DATA.cells.columns.time.length === 0 ? "Nothing is booked here yet. `budget import` books older sessions." : "Nothing was spent that fits the filters.");
 
 // -- tokens ----------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ const many = (count, one, more) => grouped(count) + " " + (count === 1 ? one : m
 const share = (part, whole) => (whole ? Math.round((part / whole) * 100) + " %" : "");
 
 function lasting(minutes) {
+  if (!minutes) return "less than a minute";
   if (minutes < 60) return many(minutes, "minute");
   if (minutes < 2880) return Math.floor(minutes / 60) + " h " + (minutes % 60) + " min";
   return many(Math.round(minutes / 1440), "day");
