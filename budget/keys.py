@@ -11,6 +11,7 @@ from json import dumps
 from typing import Any, NamedTuple
 
 from budget.files import printable
+from budget.line_format import unknown
 from budget.model import COUNTED_UNITS, LEVEL_UNITS, PERCENT_UNITS, PICO, UNITS
 from budget.windows import WEEKDAYS, is_period, zone
 
@@ -179,6 +180,15 @@ def _timezone(path: tuple[str, ...], value: Any) -> str:
     return value
 
 
+def _format(path: tuple[str, ...], value: Any) -> str:
+    text, _ = _text(500)
+    form = str(text(path, value))
+    mistake = unknown(form)
+    if mistake:
+        raise InvalidError(path, f"fields of the status line: {mistake}", value)
+    return form
+
+
 _COUNT = {"type": "integer", "minimum": 0, "maximum": _MAX_COUNT}
 _DOLLARS = {"type": "number", "minimum": 0, "maximum": _MAX_USD}
 _RATE = {"type": "number", "minimum": 0, "maximum": _MAX_RATE}
@@ -306,6 +316,16 @@ NOTIFY_KEYS: dict[str, Key] = {
     ),
 }
 
+STATUSLINE_KEYS: dict[str, Key] = {
+    "format": Key(
+        _format,
+        {"type": "string", "maxLength": 500},
+        "the status line in your own order: `{budget} {bar} {left}` and others"
+        " ([statusline.md](statusline.md)); in your own config only",
+        "see there",
+    ),
+}
+
 PRICES_KEYS: dict[str, Key] = {
     "multiplier": Key(
         _factor,
@@ -367,7 +387,7 @@ GROUP_KEYS: dict[str, Key] = {
     ),
 }
 
-TABLES = ("budgets", "advice", "notify", "prices")
+TABLES = ("budgets", "advice", "notify", "statusline", "prices")
 POLICY_TABLES = ("rules", "groups")
 UNKNOWN_KEY = "an unknown key"
 

@@ -80,6 +80,14 @@ def merged(settings: list[tuple[Layer, dict[str, Any]]], person: str) -> Compile
             ),
             (),
         ),
+        "statusline": next(
+            (
+                each["statusline"]["format"]
+                for layer, each in settings
+                if layer.name == "user" and "format" in each.get("statusline", {})
+            ),
+            "",
+        ),
         "prices": [
             _price_layer(
                 layer, each["prices"], layer.trusted and not _below_policy(layer, settings)
@@ -231,12 +239,19 @@ def _missing(settings: list[tuple[Layer, dict[str, Any]]], names: set[str]) -> l
 
 def _passed_over(settings: list[tuple[Layer, dict[str, Any]]]) -> list[str]:
     """What a layer says and may not say."""
-    return [
+    problems = [
         f"{printable(layer.file)}, notify.command: it is passed over: only ~/.claude/budget.toml"
         " and managed policies can name a command. Move it there."
         for layer, each in settings
         if layer.name not in ("managed", "user") and "command" in each["notify"]
     ]
+    problems += [
+        f"{printable(layer.file)}, statusline.format: it is passed over: the status line is a"
+        " person's own. Move it to ~/.claude/budget.toml."
+        for layer, each in settings
+        if layer.name != "user" and "format" in each.get("statusline", {})
+    ]
+    return problems
 
 
 # -- within a session ------------------------------------------------------------------------------

@@ -65,8 +65,8 @@ def _digits(picousd: int) -> int:
 
 
 def rounded(picousd: int) -> str:
-    """Dollars at a glance: cents from a dollar on, else as `money`."""
-    return money(picousd, 2 if picousd >= PICO else 0)
+    """Dollars at a glance: cents from ten cents on, else as `money`."""
+    return money(picousd, 2 if picousd >= PICO // 10 else 0)
 
 
 def usd6(picousd: int) -> str:
@@ -88,7 +88,7 @@ def amount(value: int, unit: str) -> str:
 
 
 def glance(value: int, unit: str) -> str:
-    """As `amount`, with cents only from a dollar on: what is spent or left, at a glance."""
+    """As `amount`, with cents only from ten cents on: what is spent or left, at a glance."""
     return rounded(value) if unit == "usd" else amount(value, unit)
 
 
@@ -107,6 +107,14 @@ def spent_of(verdict: Verdict) -> str:
         digits = max(_digits(verdict.spent), _digits(limit))
         return f"{money(verdict.spent, digits)} of {money(limit, digits)}"
     return f"{verdict.spent:,} of {limit:,} {_UNIT_WORDS[unit]}"
+
+
+def left_of(verdict: Verdict) -> str:
+    """`$1.51 of $10.00 left`, `12 of 30 steps left`."""
+    unit, left = verdict.budget.unit, verdict.left
+    if unit == "usd":
+        return f"{rounded(left)} of {money(verdict.limit)} left"
+    return f"{left:,} of {verdict.limit:,} {_UNIT_WORDS[unit]} left"
 
 
 def period(per: str) -> str:

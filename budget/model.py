@@ -270,6 +270,8 @@ class Policy(NamedTuple):
     """Where that rule stands, for people."""
     notify: tuple[str, ...] = ()
     """The person's command for warnings and stops; empty: none."""
+    statusline: str = ""
+    """The person's own format of the status line; empty: the usual one."""
     person: str = ""
     """Whose work it is; in a session, whose it was when it began."""
     price_print: str = ""

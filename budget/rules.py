@@ -26,6 +26,7 @@ from budget.keys import (
     PRICES_KEYS,
     REQUIRED,
     RULES_KEYS,
+    STATUSLINE_KEYS,
     TABLES,
     UNKNOWN_KEY,
     InvalidError,
@@ -60,6 +61,8 @@ def checked(raw: Mapping[str, Any], policy: bool = False) -> tuple[dict[str, Any
     settings = _table((), top, keys, found, tables)
     settings["advice"] = _table(("advice",), raw.get("advice", {}), ADVICE_KEYS, found)
     settings["notify"] = _table(("notify",), raw.get("notify", {}), NOTIFY_KEYS, found)
+    line = raw.get("statusline", {})
+    settings["statusline"] = _table(("statusline",), line, STATUSLINE_KEYS, found)
     settings["prices"] = _prices(raw.get("prices", {}), found)
     settings["budgets"] = _budgets(("budgets",), raw.get("budgets", {}), found)
     _not_too_many(raw, found)

@@ -15,6 +15,7 @@ from budget.keys import (
     PRICES_KEYS,
     REQUIRED,
     RULES_KEYS,
+    STATUSLINE_KEYS,
     Key,
 )
 from budget.model import LEVEL_UNITS, UNITS
@@ -32,6 +33,7 @@ def schema(policy: bool) -> dict[str, Any]:
         "budgets": {"$ref": "#/definitions/budgets"},
         "advice": _table(ADVICE_KEYS),
         "notify": _table(NOTIFY_KEYS),
+        "statusline": _table(STATUSLINE_KEYS),
         "prices": _prices(),
     }
     if policy:

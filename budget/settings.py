@@ -6,13 +6,16 @@ nothing and uninstalling leaves everything else as it was.
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from binascii import crc32
+from itertools import pairwise
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 from filelock import FileLock
 
@@ -37,6 +40,10 @@ _TIMEOUTS = {
 }
 
 
+_WITH, _WITH_CODED = "--with", "--with-coded"
+"""Before the status line command that was there, in the command that runs ours beside it."""
+
+
 class Change(NamedTuple):
     """What was done to a settings file."""
 
@@ -45,7 +52,15 @@ class Change(NamedTuple):
     backup: str
     """Empty when there was nothing to keep."""
     statusline: str
-    """installed, kept (somebody else's is there), removed or none."""
+    """installed, kept (somebody else's is there), joined (with it), removed, restored or none."""
+
+
+class Preview(NamedTuple):
+    """What the status line is in a settings file, and what it would become."""
+
+    before: Any
+    """None: none is set."""
+    after: Any
 
 
 def settings_file(env: paths.Env, project: paths.Project, scope: str) -> str:
@@ -56,20 +71,35 @@ def settings_file(env: paths.Env, project: paths.Project, scope: str) -> str:
     return os.path.join(project.worktree, ".claude", name)
 
 
-def install(path: str, strict: bool, statusline: bool, with_hooks: bool = True) -> Change:
-    """Puts hooks and status line in. Raises `BudgetError` for settings that cannot be read."""
+def install(
+    path: str, strict: bool, statusline: bool, with_hooks: bool = True, join: bool = False
+) -> Change:
+    """Puts hooks and status line in. Raises `BudgetError` for settings that cannot be read.
+
+    Somebody else's status line is kept, or with `join` run beside ours. Hooks that are there stay
+    without `with_hooks`, when only the status line is asked for by `join`.
+    """
     path = os.path.realpath(path)  # a linked settings file stays a link
     with _locked(path):
         before = _read(path)
-        after = _without_budget(before)
+        after = _copy(before) if join and not with_hooks else _without_budget(before)
         hooks = after.setdefault("hooks", {}) if with_hooks else {}
         for event, timeout in _TIMEOUTS.items() if with_hooks else ():
             hooks.setdefault(event, []).append(_group(event, timeout, strict))
         state = "none"
         if statusline:
-            state = "kept" if "statusLine" in after else "installed"
-            after.setdefault("statusLine", {"type": "command", "command": _statusline_command()})
+            other = _other_statusline(before)
+            join = join or _mentions(before.get("statusLine"), _STATUSLINE_MARK)
+            state = "installed" if other is None else "joined" if join else "kept"
+            if other is None or join:
+                after["statusLine"] = _our_statusline(before.get("statusLine"))
         return _write(path, before, after, state)
+
+
+def preview(path: str) -> Preview:
+    """What `install(..., join=True)` would make of the status line. Raises `BudgetError`."""
+    before = _read(path)
+    return Preview(before.get("statusLine"), _our_statusline(before.get("statusLine")))
 
 
 def uninstall(path: str) -> Change:
@@ -80,7 +110,9 @@ def uninstall(path: str) -> Change:
     with _locked(path):
         before = _read(path)
         after = _without_budget(before)
-        gone = "removed" if "statusLine" in before and "statusLine" not in after else "none"
+        gone = "none"
+        if before.get("statusLine") != after.get("statusLine"):
+            gone = "restored" if "statusLine" in after else "removed"
         return _write(path, before, after, gone)
 
 
@@ -152,20 +184,99 @@ def _group(event: str, timeout: int, strict: bool) -> dict[str, Any]:
     return {**matcher, "hooks": [hook]}
 
 
-def _statusline_command() -> str:
+def _our_statusline(found: Any) -> dict[str, Any]:
+    """Our status line in place of one that is there: with its command and further settings.
+
+    Of our own what the person added stays: `--format`, `padding`.
+    """
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    code = f"import sys; sys.path.append(sys.argv[1]); {_STATUSLINE_MARK}; main()"
+    code = (
+        "import gc, sys; gc.disable(); sys.path.append(sys.argv[1]);"
+        f" {_STATUSLINE_MARK}; main(sys.argv[2:])"
+    )
     words = [sys.executable, "-I", "-S", "-c", code, root]
     if system.is_windows():
         # The client hands it to Git's bash, or to PowerShell where there is none: both know double
         # quotes, and only one of them a backslash.
-        return subprocess.list2cmdline([word.replace("\\", "/") for word in words])
-    return shlex.join(words)
+        words = [word.replace("\\", "/") for word in words]
+    command = found.get("command") if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not isinstance(command, str) or not command:
+        return {"type": "command", "command": _joined(words)}
+    if _STATUSLINE_MARK in command:
+        added = _words(command)[len(words) :]
+        return {**found, "command": _joined([*words, *added])}
+    return {**found, "command": _joined([*words, *_beside(command)])}
+
+
+def _other_statusline(settings: dict[str, Any]) -> Any:
+    """The status line that is there, without ours; None when there is no other."""
+    found = settings.get("statusLine")
+    if not _mentions(found, _STATUSLINE_MARK):
+        return found
+    if not isinstance(found, dict):
+        return None
+    for word, value in pairwise(_words(str(found.get("command", "")))):
+        if word == _WITH:
+            return {**found, "command": value}
+        if word == _WITH_CODED:
+            return {**found, "command": unquote(value)}
+    return None
+
+
+def _beside(command: str) -> list[str]:
+    """The option that runs another status line beside ours."""
+    if system.is_windows():
+        return [_WITH_CODED, quote(command, safe="")]  # one word without quotes in either shell
+    return [_WITH, command]
+
+
+def _joined(words: list[str]) -> str:
+    """A command line for the shell by which the client starts a status line."""
+    return subprocess.list2cmdline(words) if system.is_windows() else shlex.join(words)
+
+
+def _words(line: str) -> list[str]:
+    """The words of a command line that `_joined` made; none of one that cannot be read."""
+    try:
+        return windows_words(line) if system.is_windows() else shlex.split(line)
+    except ValueError:
+        return []
+
+
+def windows_words(line: str) -> list[str]:
+    """What `subprocess.list2cmdline` joined: backslashes count only before a double quote."""
+    words: list[str] = []
+    word: str | None = None
+    quoted = False
+    for run, mark, other in re.findall(r'(\\*)(?:(")|(.)|$)', line, re.DOTALL):
+        if mark:
+            word = (word or "") + "\\" * (len(run) // 2)
+            if len(run) % 2:
+                word += '"'
+            else:
+                quoted = not quoted
+            continue
+        if run:
+            word = (word or "") + run
+        if other in (" ", "\t") and not quoted:
+            words += [] if word is None else [word]
+            word = None
+        elif other:
+            word = (word or "") + other
+    return words if word is None else [*words, word]
+
+
+def _copy(settings: dict[str, Any]) -> dict[str, Any]:
+    copied: dict[str, Any] = json.loads(json.dumps(settings))
+    return copied
 
 
 def _without_budget(settings: dict[str, Any]) -> dict[str, Any]:
-    """A copy without what budget put in, and without what that leaves empty."""
-    after: dict[str, Any] = json.loads(json.dumps(settings))
+    """A copy without what budget put in, and without what that leaves empty.
+
+    A status line that ran beside ours is what it was before.
+    """
+    after = _copy(settings)
     hooks = after.get("hooks", {})
     emptied: list[Any] = []
     for event, groups in list(hooks.items()):
@@ -181,7 +292,11 @@ def _without_budget(settings: dict[str, Any]) -> dict[str, Any]:
     if emptied and not hooks:
         del after["hooks"]
     if _mentions(after.get("statusLine"), _STATUSLINE_MARK):
-        del after["statusLine"]
+        other = _other_statusline(after)
+        if other is None:
+            del after["statusLine"]
+        else:
+            after["statusLine"] = other
     return after
 
 

@@ -1,92 +1,172 @@
-"""The status line: session cost and the nearest budget, from the client's JSON on stdin.
+"""The status line: what is left, what the session costs, what each further step will.
 
-The client runs it after each message, so it is as light as a hook: standard library only.
+From the client's JSON on stdin and the ledger. The client runs it after each message, so it is as
+light as a hook: standard library only, and only what the format names is looked up.
 """
 
 import os
 import sys
 import time
 from json import loads
+from typing import Any, NamedTuple
 
-from budget import advice_words, counsel, messages, paths, pipeline, plan, reconcile
+from budget import (
+    advice,
+    advice_words,
+    counsel,
+    line_format,
+    messages,
+    paths,
+    pipeline,
+    plan,
+    projection,
+    reconcile,
+)
 from budget.errors import BudgetError
 from budget.evaluate import Decision
 from budget.ledger import Ledger
-from budget.model import PICO, ClientTotal, Policy, Verdict
+from budget.model import ClientTotal, Policy, Step, Verdict
 from budget.shown import shown
 from budget.steps import clean, stated_picousd
 from budget.verdicts import judge
+from budget.windows import window, zone
 
 _BAR_WIDTH = 10
 _COLOURS = {"ok": "32", "warned": "33", "exceeded": "31"}
+_MARGIN = 4
+"""Columns that the client keeps free beside the line (2.1.332)."""
+_OF_LEDGER = ("today", "burn", "context", "cache", "advice")
 
 
-def main() -> None:
-    """Prints one line. Whatever goes wrong is the line: a status line has no other place."""
+class Options(NamedTuple):
+    """How a line is made."""
+
+    form: str = ""
+    """The format; empty: the person's config, else the usual one."""
+    plain: bool = False
+    """ASCII only, no colours."""
+    other: str = ""
+    """Another status line command, whose rows come first."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prints the line and ends the process. Whatever goes wrong is the line: where else?"""
     try:
-        data = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
-        print(shown(line(loads(data or "{}"), dict(os.environ), int(time.time() * 1000))))
+        options = _options(arguments or [])
     except BudgetError as error:
-        print(f"budget: {shown(str(error))}")
+        _print(f"budget: {shown(str(error))}")
+    show(options)
+
+
+def show(options: Options) -> None:
+    """As `main`."""
+    data = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    other = None
+    if options.other:
+        from budget import other_line  # only where there is one
+
+        other = other_line.start(options.other)
+    try:
+        told, now_ms = loads(data or "{}"), int(time.time() * 1000)
+        text = shown(line(told, dict(os.environ), now_ms, options, closes=False))
+    except BudgetError as error:
+        text = f"budget: {shown(str(error))}"
     except (ValueError, RecursionError):
-        print("budget: the status line expected JSON on stdin.")
+        text = "budget: the status line expected JSON on stdin."
     except Exception as error:  # noqa: BLE001 - the client shows whatever is printed
-        print(f"budget: a bug ({type(error).__name__}); `budget doctor` looks closer.")
+        text = f"budget: a bug ({type(error).__name__}); `budget doctor` looks closer."
+    if other is not None:
+        text = "\n".join([*other_line.finish(other, data), text])
+    _print(text)
 
 
-def line(status: object, env: paths.Env, now_ms: int) -> str:
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        pass
+    # As in a hook: an orderly end would fold the ledger's log back with two fsyncs.
+    os._exit(0)
+
+
+def _options(words: list[str]) -> Options:
+    """What stands in settings.json behind the command. Raises `BudgetError`."""
+    options = Options()
+    rest = iter(words)
+    for word in rest:
+        if word == "--plain":
+            options = options._replace(plain=True)
+        elif word == "--format":
+            options = options._replace(form=next(rest, ""))
+        elif word == "--with":
+            options = options._replace(other=next(rest, ""))
+        elif word == "--with-coded":  # as Windows needs it, where two shells may read the words
+            from urllib.parse import unquote
+
+            options = options._replace(other=unquote(next(rest, "")))
+        else:
+            raise BudgetError(f"the status line knows --format, --plain and --with, not {word!r}.")
+    return options
+
+
+def line(
+    status: object,
+    env: paths.Env,
+    now_ms: int,
+    options: Options = Options(),  # noqa: B008 - a value
+    closes: bool = True,
+) -> str:
     """The line for one status line input. Raises `BudgetError`."""
-    status = status if isinstance(status, dict) else {}
-    workspace = status.get("workspace")
-    places = workspace if isinstance(workspace, dict) else {}
-    folder = places.get("project_dir") or status.get("cwd") or os.getcwd()
+    told = status if isinstance(status, dict) else {}
+    places = _table(told, "workspace")
+    folder = places.get("project_dir") or told.get("cwd") or os.getcwd()
     project = paths.find_project(folder if isinstance(folder, str) else os.getcwd())
-    session_id = status.get("session_id")
-    session_id = clean(session_id)
+    session_id = clean(told.get("session_id"))
     policy = pipeline.policy_seen(env, project, session_id)
-    plan.store(env, status, now_ms)
-    parts = []
-    cost = status.get("cost")
-    total = stated_picousd(cost.get("total_cost_usd")) if isinstance(cost, dict) else None
-    if total is not None:
-        parts.append(f"session {messages.money(total, 4 if total < PICO else 2)}")
-    with pipeline.existing_ledger(env, project, wait_s=0.5) as ledger:
+    form = options.form or policy.statusline or line_format.DEFAULT
+    mistake = line_format.unknown(form)
+    if mistake:
+        raise BudgetError(mistake)
+    plan.store(env, told, now_ms)
+    total = stated_picousd(_table(told, "cost").get("total_cost_usd"))
+    ledger = None
+    if pipeline.has_ledger(env, project):
+        ledger = pipeline.open_ledger(env, project, wait_s=0.5)
+    try:
         if ledger and total is not None:
             _book_total(ledger, ClientTotal(session_id, "status line", 0, 0, total), now_ms)
         person = paths.person(env, project)
         decision = judge(policy, ledger, env, session_id, now_ms, person, for_s=0.2)
-        extra = _extra(ledger, policy, env, session_id, decision, now_ms) if ledger else []
-    if policy.budgets:
-        parts.append(_budget(nearest(decision), policy, now_ms, colour="NO_COLOR" not in env))
-    else:
-        parts.append("no budget set")
-    parts += extra
+        values = _of_budgets(decision, policy, now_ms, options.plain, "NO_COLOR" not in env)
+        if total is not None:
+            values["session"] = f"session {messages.rounded(total)}"
+        if form == line_format.DEFAULT and _is_session(decision):
+            values["session"] = ""  # the budget has said it
+        if ledger and any(f"{{{name}}}" in form for name in _OF_LEDGER):
+            look = _Look(ledger, policy, env, session_id, now_ms)
+            values |= look.values(form, _table(told, "prompt_cache"))
+    finally:
+        if ledger and closes:
+            ledger.close()
+    between = "|" if options.plain else "·"
+    if form == line_format.DEFAULT:
+        form = form.replace("·", between)
+    text = line_format.filled(form, values, _width(env))
     if policy.problems:
-        parts.append("config error: budget check")
-    return " · ".join(parts)
+        text += f" {between} config error: budget check"
+    return text
 
 
-def _extra(
-    ledger: Ledger,
-    policy: Policy,
-    env: paths.Env,
-    session_id: str,
-    decision: Decision,
-    now_ms: int,
-) -> list[str]:
-    """How fast money goes, and the one thing that is worth doing, where there is one."""
-    extra = []
-    burning = counsel.burning(ledger, policy, decision, now_ms)
-    if burning.per_hour:
-        extra.append(f"{advice_words.about(burning.per_hour)}/h")
-    threshold = policy.advise_context_tokens
-    if threshold and ledger.context_tokens(session_id) >= threshold:
-        table = pipeline.price_table(policy, env)
-        given = counsel.advise(ledger, table, policy, session_id, now_ms)
-        if given and given.kind != "none":
-            saved = advice_words.about(given.saved_per_step_picousd)
-            extra.append(f"/{given.kind} saves {saved} a step")
-    return extra
+def _table(told: dict[str, Any], key: str) -> dict[str, Any]:
+    found = told.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _width(env: paths.Env) -> int:
+    """In columns; 0: not known. The client tells how wide the terminal is."""
+    columns = env.get("COLUMNS", "")
+    return max(1, int(columns) - _MARGIN) if columns.isdecimal() and int(columns) else 0
 
 
 def _book_total(ledger: Ledger, report: ClientTotal, now_ms: int) -> None:
@@ -97,17 +177,130 @@ def _book_total(ledger: Ledger, report: ClientTotal, now_ms: int) -> None:
             reconcile.settle(ledger, report.session_id, now_ms)
 
 
+# -- budgets ---------------------------------------------------------------------------------------
+
+
 def nearest(decision: Decision) -> Verdict:
     """The budget with the largest part of it spent."""
     return max(decision.verdicts, key=lambda verdict: verdict.fraction)
 
 
-def _budget(verdict: Verdict, policy: Policy, now_ms: int, colour: bool) -> str:
+def _is_session(decision: Decision) -> bool:
+    """Whether the nearest budget is that of the session, in dollars."""
+    budget = nearest(decision).budget if decision.verdicts else None
+    return budget is not None and (budget.per, budget.unit, budget.filtered) == (
+        *("session", "usd"),
+        False,
+    )
+
+
+def _of_budgets(
+    decision: Decision, policy: Policy, now_ms: int, plain: bool, colours: bool
+) -> dict[str, str]:
+    if not decision.verdicts:
+        return {"budget": "no budget set"}
+    verdict = nearest(decision)
+    colour = _COLOURS[verdict.state] if colours and not plain else ""
+    bar = _painted(_bar(verdict, plain), colour)
+    left = _left(verdict, policy, now_ms)
+    return {
+        "budget": verdict.budget.name,
+        "bar": f"{bar} {messages.percent(verdict)} used" if verdict.known else "",
+        "left": _painted(left, colour if verdict.exceeded else ""),
+    }
+
+
+def _bar(verdict: Verdict, plain: bool) -> str:
     filled = min(_BAR_WIDTH, int(verdict.fraction * _BAR_WIDTH))
-    bar = "█" * filled + "░" * (_BAR_WIDTH - filled)
-    if colour:
-        bar = f"\x1b[{_COLOURS[verdict.state]}m{bar}\x1b[0m"
-    text = f"{verdict.budget.name} {bar} {messages.percent(verdict)} {messages.spent_of(verdict)}"
+    if plain:
+        return f"[{'#' * filled}{'-' * (_BAR_WIDTH - filled)}]"
+    return "█" * filled + "░" * (_BAR_WIDTH - filled)
+
+
+def _painted(text: str, colour: str) -> str:
+    return f"\x1b[{colour}m{text}\x1b[0m" if colour else text
+
+
+def _left(verdict: Verdict, policy: Policy, now_ms: int) -> str:
+    if not verdict.known:
+        return "not known yet"
     if verdict.exceeded:
-        return f"{text} USED UP, resets {messages.resets(verdict, policy, now_ms)}"
-    return text
+        resets = messages.resets(verdict, policy, now_ms).partition(" (")[0]
+        return f"USED UP {messages.spent_of(verdict)}, resets {resets}"
+    return messages.left_of(verdict)
+
+
+# -- what the ledger knows -------------------------------------------------------------------------
+
+
+class _Look:
+    """What the ledger tells of a session and of today."""
+
+    def __init__(
+        self, ledger: Ledger, policy: Policy, env: paths.Env, session_id: str, now_ms: int
+    ) -> None:
+        self._ledger, self._policy, self._env = ledger, policy, env
+        self._session_id, self._now_ms = session_id, now_ms
+        self._table = pipeline.price_table(policy, env)
+        self._recent: list[Step] = ledger.recent_steps(session_id, "", projection.RECENT)
+        self._tokens = ledger.context_tokens(session_id) if self._recent else 0
+
+    def values(self, form: str, cache: dict[str, Any]) -> dict[str, str]:
+        """Of the fields that the format names, those that have something to tell."""
+        makers = {
+            "today": self._today,
+            "burn": self._burn,
+            "context": self._context,
+            "cache": lambda: self._cache(cache),
+            "advice": self._advice,
+        }
+        return {name: make() for name, make in makers.items() if f"{{{name}}}" in form}
+
+    def _today(self) -> str:
+        day = window("day", self._now_ms, "", zone(self._policy.timezone))
+        rows = self._ledger.sums_by("model", day.start_ms, day.end_ms or self._now_ms)
+        whole = sum(spend.counted_picousd for _, spend in rows)
+        if not whole:
+            return ""
+        model, most = max(rows, key=lambda row: row[1].counted_picousd)
+        text = f"today {messages.rounded(whole)}"
+        if not model:
+            return text  # mostly what the client counted beyond the steps
+        share = most.counted_picousd * 100 // whole
+        return f"{text}, {share} % {clean(model).removeprefix('claude-')}"
+
+    def _burn(self) -> str:
+        per_hour, _ = counsel.last_rate(self._ledger, self._now_ms)
+        return f"{advice_words.about(per_hour)}/h" if per_hour else ""
+
+    def _context(self) -> str:
+        if not self._tokens:
+            return ""
+        cost = advice.reading(self._recent[-1], self._tokens, self._table)
+        return f"context {advice_words.about(cost)}/step"
+
+    def _cache(self, told: dict[str, Any]) -> str:
+        """From what the client tells, else from the last step."""
+        if not self._recent:
+            return ""
+        expires_ms = projection.expires_at_ms(self._recent)
+        seconds = told.get("expires_at")
+        if isinstance(seconds, int | float) and 0 < seconds < 2**40:
+            expires_ms = int(seconds * 1000)
+        if expires_ms is None:
+            return ""
+        if expires_ms > self._now_ms:
+            return f"cache {messages.duration(expires_ms - self._now_ms)}"
+        cost = advice.writing(self._recent, self._tokens, self._table)
+        return f"cache expired: next prompt {advice_words.about(cost)}"
+
+    def _advice(self) -> str:
+        threshold = self._policy.advise_context_tokens
+        if not threshold or self._tokens < threshold:
+            return ""
+        given = counsel.advise(
+            self._ledger, self._table, self._policy, self._session_id, self._now_ms
+        )
+        if given is None or given.kind == "none":
+            return ""
+        return f"/{given.kind} saves {advice_words.about(given.saved_per_step_picousd)} a step"

@@ -105,6 +105,16 @@ def is_below(path: str, folder: str) -> bool:
     return os.path.normcase(path).startswith(os.path.normcase(folder) + os.sep)
 
 
+def kill_session(process_id: int) -> None:
+    """Kills a process that began a session of its own, with what it started; Windows: it alone."""
+    import signal
+
+    if sys.platform == "win32":
+        os.kill(process_id, signal.SIGTERM)
+    else:
+        os.killpg(process_id, signal.SIGKILL)
+
+
 def apart() -> dict[str, Any]:
     """Arguments of `Popen` for a process that outlives this one and has no window or terminal."""
     if sys.platform == "win32":

@@ -21,8 +21,11 @@ anew and compares the text that it shows (`settled`: without times, dates and id
 
 import asyncio
 import os
+import re
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,12 +45,16 @@ from tests.capture import (  # noqa: E402
 )
 from tests.demo import CONFIG, USAGE  # noqa: E402
 from tests.realclient.client import Home  # noqa: E402
-from tests.realclient.stub import Stub, bash_loop  # noqa: E402
+from tests.realclient.stub import Stub, Usage, bash_loop  # noqa: E402
 from tests.realclient.terminal import open_client  # noqa: E402
 from tests.sample_work import SESSION, Work, made, work  # noqa: E402
 
 WATCHED_MS = 1_795_793_400_000
 """2026-11-27, half past an hour."""
+
+# 500 x 2 + 900 x 10 + 140,000 x 0.2 + 3,000 x 4 USD per million tokens = 0.05 USD a step
+_LARGE = Usage(input_tokens=500, output_tokens=900, cache_read=140_000, cache_1h=3_000)
+
 
 Maker = Callable[[], Picture]
 PICTURES: dict[str, Maker] = {}
@@ -75,6 +82,29 @@ def stop() -> Picture:
             screen.submit("go on")
             screen.wait_for("This prompt was not sent")
             return of_screen(screen.screen_ansi(), "claude")
+
+
+@picture("statusline.svg")
+def statusline() -> Picture:
+    """The client's input box and the status line below it."""
+    screen = with_status_line(150).splitlines()
+    box = max(number for number, line in enumerate(screen) if "❯" in line)
+    return of_screen("\n".join(screen[box - 1 : box + 3]), "claude", 150)
+
+
+def with_status_line(columns: int) -> str:
+    """The client's screen after three steps, in the project of a week's work."""
+    with Home(git=True) as home, Stub(bash_loop(2, _LARGE)) as stub:
+        shop = made(home.root, int(time.time() * 1000), home.project)
+        command = [sys.executable, "-m", "budget", "install", "--statusline", "--yes"]
+        subprocess.run(command, env=shop.env, check=True, capture_output=True)
+        env = home.env(stub, extra={"BUDGET_USER": "ana@example.com"})
+        with open_client(home, stub, plugin_dir=ROOT, columns=columns, env=env) as screen:
+            screen.submit("count the code samples")
+            screen.wait_for("done after 2")
+            screen.wait_for(re.compile(r"left.*session \$0\.15"))
+            screen.wait_gone("esc to interrupt")
+            return screen.screen_ansi()
 
 
 @picture("status.svg")

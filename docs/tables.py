@@ -21,6 +21,7 @@ TABLES: dict[str, Mapping[str, keys.Key]] = {
     "budget": keys.BUDGET_KEYS,
     "advice": keys.ADVICE_KEYS,
     "notify": keys.NOTIFY_KEYS,
+    "statusline": keys.STATUSLINE_KEYS,
     "prices": keys.PRICES_KEYS,
     "model": keys.MODEL_KEYS,
     "policy": keys.POLICY_KEYS,

@@ -76,12 +76,12 @@ def work() -> Iterator[Work]:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def made(root: Path, now_ms: int) -> Work:
-    """The work in a folder that is there."""
+def made(root: Path, now_ms: int, project: Path | None = None) -> Work:
+    """The work in a folder that is there: that of a `Home`, with its project, or another."""
     home = root / "home"
-    project = home / "shop"
+    project = project or home / "shop"
     (project / ".claude").mkdir(parents=True)
-    (project / ".git").mkdir()
+    (project / ".git").mkdir(exist_ok=True)
     timezone = _where_it_is_three(now_ms)
     (project / ".claude" / "budget.toml").write_text(CONFIG.format(timezone=timezone))
     env = {

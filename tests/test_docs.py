@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from budget import keys, rules
+from budget import keys, line_format, rules
 from budget.billing import LINE_FIELDS
 from budget.cli.app import app
 from budget.export import FIELDS
@@ -64,6 +64,7 @@ def test_no_document_names_a_command_that_is_not_built() -> None:
         ("## Keys of the file", keys.FILE_KEYS),
         ("## Keys of a budget", keys.BUDGET_KEYS),
         ("## Keys of `[advice]`", keys.ADVICE_KEYS),
+        ("## Keys of `[statusline]`", keys.STATUSLINE_KEYS),
         ("## Keys of `[prices]`", {**keys.PRICES_KEYS, **keys.MODEL_KEYS}),
     ],
 )
@@ -84,6 +85,14 @@ def test_the_export_page_lists_every_field() -> None:
     entries, _, invoices = page.partition("## Invoices")
     assert tuple(re.findall(r"^\| `(\w+)` \|", entries, re.MULTILINE)) == FIELDS
     assert tuple(re.findall(r"^\| `(\w+)` \|", invoices, re.MULTILINE)) == LINE_FIELDS
+
+
+def test_the_status_line_page_lists_every_field() -> None:
+    page = (ROOT / "docs" / "statusline.md").read_text()
+    table = re.findall(r"^\| `\{(\w+)\}` \| (.*) \| `(.*)` \|$", page, re.MULTILINE)
+    fields = line_format.FIELDS.items()
+    assert table == [(name, field.means, field.example) for name, field in fields]
+    assert f"```\n{line_format.DEFAULT}\n```" in page
 
 
 def test_links_between_documents_lead_somewhere() -> None:

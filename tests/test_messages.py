@@ -297,7 +297,8 @@ def test_money_has_as_many_decimals_as_it_takes(picousd: int, text: str) -> None
         (CENT, 12 * CENT // 10, "$0.0100 of $0.0120"),
         (50 * CENT, 99 * CENT, "$0.50 of $0.99"),
         (12345 * CENT // 100, 5 * PICO, "$1.23 of $5.00"),
-        (1234 * CENT // 100, 5 * PICO, "$0.1234 of $5.00"),
+        (1234 * CENT // 100, 5 * PICO, "$0.12 of $5.00"),
+        (123 * CENT // 100, 5 * PICO, "$0.0123 of $5.00"),
         (0, 0, "$0.00 of $0.00"),
     ],
 )

@@ -38,7 +38,7 @@ def test_the_stop_the_blocked_prompt_compact_clear_and_the_status_line(home: Hom
         screen.wait_for("Set in: .claude/budget.toml, budgets.session.usd (repo config).")
         assert "96 % is spent, $0.0096 of $0.0100" in screen.screen()
         assert "/compact Focus on code samples" in screen.screen()
-        screen.wait_for("session ██████████ 120 % $0.0120 of $0.0100 USED UP")
+        screen.wait_for("session ██████████ 120 % used · USED UP $0.0120 of $0.0100")
         assert len(stub.requests) == 5
 
         screen.submit("go on")

@@ -289,7 +289,10 @@ def test_a_status_line_of_windows_means_the_same_in_bash_and_in_powershell(
 ) -> None:
     monkeypatch.setattr("sys.executable", r"C:\Python 3\python.exe")
     monkeypatch.setattr(settings, "__file__", r"C:\Users\ana\budget\settings.py")
-    command = settings._statusline_command()
-    assert command.startswith('"C:/Python 3/python.exe" -I -S -c "import sys; ')
+    theirs = {"type": "command", "command": "C:\\x\\mine.ps1 \"a $HOME\" `b` 'c'"}
+    installed = settings._our_statusline(theirs)
+    assert settings._other_statusline({"statusLine": installed}) == theirs
+    command = installed["command"]
+    assert command.startswith('"C:/Python 3/python.exe" -I -S -c "import gc, sys; ')
     assert "\\" not in command
     assert not set("$`'!") & set(command)

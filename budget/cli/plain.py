@@ -1,4 +1,4 @@
-"""The plain forms of `budget report` and `budget import`, understood without the parser.
+"""The plain forms of `budget report`, `import` and `statusline`, without the parser.
 
 typer and what it brings take 0.1 s to load, longer than a report takes. Here only whole options
 with their values apart are known; for anything else (help, a mistake, `--since=2026-11-23`) the
@@ -37,6 +37,11 @@ FORMS = {
         "run_import",
         flags={"--json": "json"},
         values={"--project": "project", "--path": "path"},
+    ),
+    "statusline": Form(
+        "run_statusline",
+        flags={"--plain": "plain"},
+        values={"--format": "form", "--with": "other"},
     ),
 }
 

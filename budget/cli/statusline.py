@@ -1,11 +1,25 @@
 """`budget statusline`: the line the client shows below its prompt."""
 
+from typing import Annotated
 
-def statusline() -> None:
+import typer
+
+
+def statusline(
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="TEXT", help="Your own, such as '{budget} {left}'."),
+    ] = "",
+    plain: Annotated[bool, typer.Option("--plain", help="ASCII only, and no colours.")] = False,
+    other: Annotated[
+        str,
+        typer.Option("--with", metavar="COMMAND", help="Another status line, shown above it."),
+    ] = "",
+) -> None:
     """Print the status line for the JSON that Claude Code writes to stdin.
 
-    `budget install` sets it up in settings.json.
+    `budget install --statusline` sets it up in settings.json, beside the one you have.
     """
-    from budget.statusline import main
+    from budget.cli.run_statusline import run
 
-    main()
+    run(form, plain, other)
