@@ -34,16 +34,15 @@ def advice(given: Advice, policy: Policy) -> str:
 
 def _compact(given: Advice, policy: Policy) -> str:
     text = (
-        f"The context holds {given.context_tokens:,} tokens: reading them costs"
-        f" {about(given.read_picousd)} in every step. {compact_command(policy)}"
-        f" costs about {about(given.costs_picousd)} once, leaves about {given.after_tokens:,},"
-        f" saves {about(given.saved_per_step_picousd)} per step:"
-        f" it pays for itself after {given.pays_back_steps} steps."
+        f"{compact_command(policy)} saves {about(given.saved_per_step_picousd)} per step: of"
+        f" {given.context_tokens:,} tokens, {about(given.read_picousd)} in every step, it leaves"
+        f" about {given.after_tokens:,}. It costs about {about(given.costs_picousd)} once and pays"
+        f" for itself after {given.pays_back_steps} steps."
     )
     if given.expires_at_ms is not None:
         text += (
             f" The cache holds until {_clock(given.expires_at_ms, policy)}; after that the next"
-            f" prompt pays {about(given.write_picousd)} for the context."
+            f" prompt pays {about(given.write_picousd)}."
         )
     return text
 
@@ -51,12 +50,11 @@ def _compact(given: Advice, policy: Policy) -> str:
 def _clear(given: Advice, policy: Policy) -> str:
     assert given.expires_at_ms is not None  # only a cache can expire
     return (
-        f"The cache of this session's {given.context_tokens:,} tokens expired at"
-        f" {_clock(given.expires_at_ms, policy)}: the next prompt pays"
+        f"/clear saves {about(given.saved_at_once_picousd)} at once and"
+        f" {about(given.saved_per_step_picousd)} per step, if the new work does not need this"
+        f" session's {given.context_tokens:,} tokens: their cache expired at"
+        f" {_clock(given.expires_at_ms, policy)}, so the next prompt pays"
         f" {about(given.write_picousd)} for them instead of {about(given.read_picousd)}."
-        f" If the new work does not need them: /clear saves"
-        f" {about(given.saved_at_once_picousd)} at once and"
-        f" {about(given.saved_per_step_picousd)} per step."
     )
 
 
@@ -72,17 +70,17 @@ def compacted(before_tokens: int, after_tokens: int, cost_picousd: int, saved_pi
 def nothing(given: Advice, policy: Policy) -> str:
     """Why there is nothing to advise. For the person who asks."""
     context = (
-        f"The context holds {given.context_tokens:,} tokens: reading them costs"
-        f" {about(given.read_picousd)} in every step."
+        f"The context holds {given.context_tokens:,} tokens, {about(given.read_picousd)} in every"
+        " step"
     )
     if given.reason == "small":
         return (
-            f"{context} That is below the {policy.advise_context_tokens:,} of [advice]"
-            " context_tokens: nothing to do."
+            f"Nothing to do. {context}; advice begins at {policy.advise_context_tokens:,}"
+            " ([advice] context_tokens)."
         )
     return (
-        f"{context} A compaction would not save {about(policy.advise_min_saving)} within"
-        f" {policy.advise_pays_back_steps} steps: nothing to do."
+        f"Nothing to do: a compaction would not save {about(policy.advise_min_saving)} within"
+        f" {policy.advise_pays_back_steps} steps. {context}."
     )
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Answer = dict[str, Any]
 
+_FINISHED = "<task-notification>"
+"""What the prompt begins with that the client sends when an agent has ended (2.1.330)."""
+
 
 class Setting(NamedTuple):
     """What an event is judged in."""
@@ -55,9 +58,13 @@ def _session_start(setting: Setting, decision: Decision) -> Answer:
 
 
 def _standing(setting: Setting, decision: Decision) -> str:
-    line = messages.session_line(decision.verdicts, setting.policy, setting.now_ms)
+    from budget import standing_words  # only here: once a session
+
+    line = standing_words.session_line(decision.verdicts, setting.policy, setting.now_ms)
     if decision.blocking:
-        stop = messages.stop(decision.blocking, setting.policy, setting.now_ms)
+        from budget import stop_words  # only where a budget is used up
+
+        stop = stop_words.stop(decision.blocking, setting.policy, setting.now_ms)
         line = f"{line}\n{stop}"
     return line
 
@@ -68,16 +75,21 @@ def _prompt(setting: Setting, decision: Decision) -> Answer:
     if prompt.startswith("/budget:"):
         return _typed(setting, decision, prompt)
     blocking = decision.blocking
+    if not blocking:
+        answer = _warnings(setting, decision, to_model=True)
+        if prompt.startswith(_FINISHED):
+            _tell_of_agents(setting, decision, answer)
+        return answer
+    from budget import stop_words  # only where a budget is used up
+
     asking = [each for each in blocking if each.budget.on_exceed == "ask"]
     if asking and len(asking) == len(blocking) and _is_typed(setting):
         with setting.ledger.transaction():
             again = [consent(setting.ledger, each, setting.now_ms) for each in asking]
-        return {"systemMessage": messages.goes_on(again)}
-    if blocking:
-        reason = messages.prompt_blocked(blocking, setting.policy, setting.now_ms)
-        _record_stop(setting, decision)
-        return {"decision": "block", "reason": reason, **_shown_headless(reason, setting.env)}
-    return _warnings(setting, decision, to_model=True)
+        return {"systemMessage": stop_words.goes_on(again)}
+    reason = stop_words.prompt_blocked(blocking, setting.policy, setting.now_ms)
+    _record_stop(setting, decision)
+    return {"decision": "block", "reason": reason, **_shown_headless(reason, setting.env)}
 
 
 def _typed(setting: Setting, decision: Decision, prompt: str) -> Answer:
@@ -92,12 +104,29 @@ def _typed(setting: Setting, decision: Decision, prompt: str) -> Answer:
 
 
 def _is_typed(setting: Setting) -> bool:
-    """Whether a person typed the prompt: not an agent's notification, not a headless run."""
-    from budget import ancestry  # only where a budget asks
+    """Whether a person typed the prompt: no message, nothing scheduled, no headless run."""
+    from budget import ancestry, untyped  # only where a budget asks
 
-    notification = setting.event.prompt.lstrip().startswith("<task-notification>")
+    event = setting.event
     on_screen = setting.env.get("CLAUDE_CODE_ENTRYPOINT") == "cli"
-    return on_screen and not notification and ancestry.is_from_client()
+    if not on_screen or untyped.is_message(event.prompt):
+        return False
+    scheduled = untyped.is_scheduled(event.prompt, setting.ledger, event.session_id, event.project)
+    return not scheduled and ancestry.is_from_client()
+
+
+def _tell_of_agents(setting: Setting, decision: Decision, answer: Answer) -> None:
+    """Says that an agent was stopped: the client shows nothing of what its hooks say (2.1.332)."""
+    from budget import events, stop_words  # only where an agent has ended
+
+    for stop in events.last(setting.ledger, (events.STOP,), 20):
+        if not stop.agent_id or stop.session_id != setting.event.session_id:
+            continue
+        names = {each["name"] for each in stop.facts["budgets"]}
+        verdicts = tuple(each for each in decision.verdicts if each.budget.name in names)
+        key = f"agent stopped|{stop.session_id}|{stop.agent_id}|{stop.at_ms}"
+        if verdicts and _once(setting, key):
+            _say(answer, stop_words.agent_stopped(verdicts))
 
 
 def _record_stop(setting: Setting, decision: Decision) -> None:
@@ -127,7 +156,9 @@ def _record_stop(setting: Setting, decision: Decision) -> None:
         for each in decision.blocking
     )
     if setting.policy.notify and _once(setting, f"notify|{event.session_id}|{keys}"):
-        text = messages.stop(decision.blocking, setting.policy, setting.now_ms)
+        from budget import stop_words
+
+        text = stop_words.stop(decision.blocking, setting.policy, setting.now_ms)
         _notify(setting, "stop", list(decision.blocking), text)
 
 
@@ -135,11 +166,11 @@ def _notify(setting: Setting, kind: str, verdicts: list[Verdict], text: str) -> 
     """Starts the person's own command; nothing waits for it."""
     if not setting.policy.notify:
         return
-    from budget import notify  # only where there is a command
+    from budget import notify, stop_words  # only where there is a command
 
     notify.start(
         setting.policy.notify,
-        messages.notification(
+        stop_words.notification(
             kind,
             verdicts,
             text,
@@ -165,7 +196,9 @@ def _agent_tool(setting: Setting, decision: Decision) -> Answer:
     """Deny alone would let the model ask again; continue alone would let the agent start."""
     if not decision.blocking or setting.event.tool_name not in AGENT_TOOLS:
         return {}
-    stop = messages.stop(decision.blocking, setting.policy, setting.now_ms)
+    from budget import stop_words  # only where a budget is used up
+
+    stop = stop_words.stop(decision.blocking, setting.policy, setting.now_ms)
     _record_stop(setting, decision)
     # Where only that kind of agent is out of money, the work of this one goes on without it.
     by = Who(setting.event.agent_type or "main")
@@ -183,7 +216,9 @@ def _agent_tool(setting: Setting, decision: Decision) -> Answer:
 
 def _after_step(setting: Setting, decision: Decision) -> Answer:
     if decision.blocking:
-        stop = messages.stop(decision.blocking, setting.policy, setting.now_ms)
+        from budget import stop_words  # only where a budget is used up
+
+        stop = stop_words.stop(decision.blocking, setting.policy, setting.now_ms)
         _record_stop(setting, decision)
         return _halt(stop, setting.env)
     return _warnings(setting, decision, to_model=True)
@@ -192,6 +227,10 @@ def _after_step(setting: Setting, decision: Decision) -> Answer:
 def _after_turn(setting: Setting, decision: Decision) -> Answer:
     """Says what the turn led to and what is worth doing now; never blocks."""
     answer = _warnings(setting, decision, to_model=False)
+    if any(budget.on_exceed == "ask" for budget in setting.policy.budgets):
+        from budget import untyped  # only where a budget asks
+
+        untyped.remember(setting.event.scheduled, setting.ledger, setting.event.session_id)
     threshold, session_id = setting.policy.advise_context_tokens, setting.event.session_id
     large = threshold and setting.ledger.context_tokens(session_id) >= threshold
     if large or setting.ledger.last_compaction(session_id):
@@ -246,9 +285,11 @@ def _warnings(setting: Setting, decision: Decision, to_model: bool) -> Answer:
         rule = f"{budget.name}|{budget.per}|{budget.unit}|{verdict.limit}|{budget.on_exceed}"
         rule += f"|{budget.scope}" + "".join(budget.models + budget.agents + budget.branches)
         if _once(setting, f"mark|{rule}|{window}|{mark}"):
-            text = messages.used_up_advice if verdict.exceeded else messages.warning
+            from budget import stop_words  # only where a mark was passed
+
+            text = stop_words.used_up_advice if verdict.exceeded else stop_words.warning
             texts.append(text(verdict, setting.policy, setting.now_ms))
-            facts.append(messages.fact(verdict))
+            facts.append(stop_words.fact(verdict))
             told.append(verdict)
     if not texts:
         return {}

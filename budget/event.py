@@ -35,6 +35,8 @@ class Event(NamedTuple):
     tool_use_id: str
     added_bytes: int | None
     """What joins the context before the next step; None where nothing does."""
+    scheduled: tuple[str, ...]
+    """Prompts that the client will send by itself, as it tells at the end of a turn."""
     project: paths.Project
     person: str
 
@@ -89,6 +91,7 @@ def event_of(payload: Any, env: paths.Env, context: dict[str, Any]) -> Event:
         started_agent=clean(started),
         tool_use_id=clean(text("tool_use_id")),
         added_bytes=_added_bytes(name, payload),
+        scheduled=_scheduled(payload) if name == "Stop" else (),
         project=project,
         person=paths.person(env, project),
     )
@@ -99,6 +102,14 @@ def _added_bytes(name: str, payload: Mapping[str, Any]) -> int | None:
         return bytes_of_results(payload.get("tool_calls"))
     prompt = payload.get("prompt")
     return len(prompt.encode("utf-8", "replace")) if isinstance(prompt, str) else None
+
+
+def _scheduled(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """`"session_crons": [{"id": ..., "schedule": "* * * * *", "prompt": ...}]` (2.1.332)."""
+    crons = payload.get("session_crons")
+    crons = crons if isinstance(crons, list) else []
+    prompts = [each.get("prompt") for each in crons if isinstance(each, dict)]
+    return tuple(each for each in prompts[:1000] if isinstance(each, str))
 
 
 def patience_s(event: Event) -> float:

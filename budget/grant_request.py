@@ -32,7 +32,7 @@ def grant_at_terminal(
             *(request, standing.decision, standing.policy, session),
             *(paths.person(env, project), now_ms),
         )
-        granting.keep(made, verdict, ledger, env)
+        granting.keep(made, verdict, ledger, env, standing.decision)
         return made, verdict
     finally:
         ledger.close()

@@ -110,14 +110,28 @@ def grant(
     return made, verdict
 
 
-def keep(made: grants.Grant, verdict: Verdict, ledger: Ledger, env: paths.Env) -> None:
-    """Writes a grant where its budget is counted. Raises `LedgerError`."""
+def _alike(made: grants.Grant, decision: Decision) -> list[Verdict]:
+    """The budgets that a grant raises: all of its name and unit, whatever their scope."""
+    what = (made.budget, made.unit)
+    return [each for each in decision.verdicts if (each.budget.name, each.budget.unit) == what]
+
+
+def keep(
+    made: grants.Grant,
+    verdict: Verdict,
+    ledger: Ledger,
+    env: paths.Env,
+    decision: Decision | None = None,
+) -> None:
+    """Writes a grant where its budget is counted, and all of its name. Raises `LedgerError`."""
+    raised = _alike(made, decision) if decision else [verdict]
+    of_people = {counts_people(each.budget) for each in raised}
     with ledger.transaction():
         facts = {**made._asdict(), "spent": verdict.spent, "limit": verdict.limit}
         events.record(ledger, events.Event(made.at_ms, events.GRANT, made.session_id, "", facts))
-        if not counts_people(verdict.budget):
+        if False in of_people:
             grants.add(ledger, made)
-    if counts_people(verdict.budget):
+    if True in of_people:
         with people_ledger(env, ledger, for_s=0) as (people, _), people.transaction():
             grants.add(people, made)
 

@@ -104,7 +104,8 @@ def _witness(answer: Answer, env: paths.Env, context: Mapping[str, Any]) -> None
     if event:
         stop = witness.stop_of(answer, event.prompt)
         witness.append(
-            env[witness.VARIABLE], witness.Seen(event.session_id, event.transcript, stop)
+            env[witness.VARIABLE],
+            witness.Seen(event.session_id, event.transcript, stop, event.agent_id),
         )
 
 

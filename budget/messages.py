@@ -1,11 +1,13 @@
-"""What budget says, word for word: what happened with its numbers, from where, what to do. Pure."""
+"""The words of figures: money, shares, times, what a budget counts, grants. Pure.
+
+What is said with them stands in `stop_words`, `standing_words` and `advice_words`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from budget.files import printable
-from budget.lean import UTC, Any, Protocol, datetime, tzinfo
+from budget.lean import Any, Protocol, datetime, tzinfo
 from budget.model import LEVEL_UNITS, PERCENT_UNITS, PICO, Budget, Policy, Verdict
 from budget.windows import local_time, zone
 
@@ -113,7 +115,10 @@ def left_of(verdict: Verdict) -> str:
     """`$1.51 of $10.00 left`, `12 of 30 steps left`."""
     unit, left = verdict.budget.unit, verdict.left
     if unit == "usd":
-        return f"{rounded(left)} of {money(verdict.limit)} left"
+        # Below a dollar both have the same decimals, as in `spent_of`.
+        digits = 0 if verdict.limit >= PICO else max(_digits(left), _digits(verdict.limit))
+        told = money(left, digits) if digits else rounded(left)
+        return f"{told} of {money(verdict.limit, digits)} left"
     return f"{left:,} of {verdict.limit:,} {_UNIT_WORDS[unit]} left"
 
 
@@ -187,102 +192,6 @@ def compact_command(policy: Policy) -> str:
     return f"/compact Focus on {policy.focus}" if policy.focus else "/compact"
 
 
-def stop(verdicts: tuple[Verdict, ...], policy: Policy, now_ms: int) -> str:
-    """Why the work was stopped, and what to do now. For the person."""
-    return "\n\n".join(_stop(verdict, policy, now_ms) for verdict in verdicts)
-
-
-def _stop(verdict: Verdict, policy: Policy, now_ms: int) -> str:
-    budget = verdict.budget
-    source = budget.source
-    key = f"{source.key}.{budget.unit}"
-    lines = [
-        _what_stopped(verdict),
-        f"Set in: {source.shown}, {key} ({source.layer} config).",
-        f"Resets: {resets(verdict, policy, now_ms)}.",
-        f"Now:    {_way_out(verdict, policy)}",
-    ]
-    lines += [f"        {way}" for way in _ways_on(verdict, policy, key)]
-    if budget.message:
-        lines.append(f"Note:   {budget.message}")
-    if verdict.note:
-        lines.append(f"Note:   {verdict.note}.")
-    return "\n".join(lines)
-
-
-def _what_stopped(verdict: Verdict) -> str:
-    budget = verdict.budget
-    numbers = f"{spent_of(verdict)}{over(budget)} ({percent(verdict)})"
-    if verdict.exceeded:
-        return f'Budget "{budget.name}" is used up: {numbers}.'
-    expected = _amount_words(verdict.expected, budget)
-    if verdict.expected > verdict.limit:
-        return (
-            f'Budget "{budget.name}" is smaller than one step: {numbers} is spent, and the next'
-            f" step is expected to take up to {expected}."
-        )
-    text = (
-        f'Budget "{budget.name}" would be passed by the next step: {numbers} is spent, and the'
-        f" step is expected to take up to {expected}"
-    )
-    if verdict.reserved:
-        held = _amount_words(verdict.reserved, budget)
-        text += f", beside {held} that is held for other steps under way"
-    return f"{text}."
-
-
-def _way_out(verdict: Verdict, policy: Policy) -> str:
-    """What helps without another limit."""
-    budget = verdict.budget
-    if budget.unit == "context_tokens":
-        return f"{compact_command(policy)}, or /clear when the next work does not need it."
-    if budget.per == "session" and budget.unit not in PERCENT_UNITS:
-        return "/clear starts a new session with a whole budget."
-    if budget.filtered:
-        other = "another model (/model)" if budget.models else "other work"
-        wait = "Go on" if budget.per == "total" else "Wait for the reset, or go on"
-        return f"{wait} with {other}: it counts only {over(budget).partition(', ')[2]}."
-    if budget.per == "total":
-        return "It stays used up, until a person lets it be passed."
-    return "Wait for the reset. /clear does not help: it is not a session budget."
-
-
-def _ways_on(verdict: Verdict, policy: Policy, key: str) -> list[str]:
-    """How a person can go on all the same."""
-    budget = verdict.budget
-    ways = []
-    if budget.on_exceed == "ask":
-        more = amount(max(1, budget.limit // 10), budget.unit)
-        ways.append(f"To go on for another {more}, send a prompt: it asks again then.")
-    if policy.max_grant != 0 and (budget.unit == "usd" or policy.max_grant is None):
-        more = _suggested(verdict, policy)
-        ways.append(
-            f"To go on now, type /budget:allow {more} {budget.name} because ..."
-            f" (in a terminal: budget allow {more} --budget {_word(budget.name)})."
-        )
-    ways.append(f"For good, raise {key} in {budget.source.shown}: it holds from the next session.")
-    return ways
-
-
-def _word(name: str) -> str:
-    return f'"{name}"' if " " in name else name
-
-
-def _suggested(verdict: Verdict, policy: Policy) -> str:
-    """An amount that goes a bit further: past what is spent by a fifth of the limit."""
-    budget = verdict.budget
-    beyond = verdict.spent + verdict.reserved + verdict.expected - verdict.limit
-    more = max(0, beyond) + max(1, budget.limit // 5)
-    if budget.unit != "usd":
-        return str(more)
-    if policy.max_grant:
-        more = min(more, policy.max_grant)
-    # Two significant digits, rounded up.
-    step = 10 ** max(6, len(str(more)) - 2)
-    more = -(-more // step) * step
-    return money(more)[1:]
-
-
 def granted(made: Granted, verdict: Verdict, now_ms: int) -> str:
     """A person granted more. For the person."""
     after = verdict._replace(granted=verdict.granted + made.amount)
@@ -291,7 +200,7 @@ def granted(made: Granted, verdict: Verdict, now_ms: int) -> str:
     if after.exceeded:
         left = "that is still used up"
     return (
-        f'Granted {_amount_words(made.amount, budget)} on the budget "{budget.name}"'
+        f'Granted {amount_words(made.amount, budget)} on the budget "{budget.name}"'
         f" {_until(made, budget, now_ms)}: {spent_of(after)}{over(budget)}, {left}."
         " Every grant is kept in the ledger; `budget status` shows it."
     )
@@ -301,7 +210,7 @@ def grant_line(made: Granted, budget: Budget, now_ms: int) -> str:
     """One grant that holds, as `status` shows it."""
     reason = f": {made.reason}" if made.reason else ""
     return (
-        f"+{_amount_words(made.amount, budget)} on {made.budget} {_until(made, budget, now_ms)},"
+        f"+{amount_words(made.amount, budget)} on {made.budget} {_until(made, budget, now_ms)},"
         f" granted by {made.person or 'somebody'}{reason}"
     )
 
@@ -318,7 +227,8 @@ def grant_made(facts: Mapping[str, Any], tz: tzinfo | None) -> str:
     )
 
 
-def _amount_words(value: int, budget: Budget) -> str:
+def amount_words(value: int, budget: Budget) -> str:
+    """`$5.00`, `1,200 steps`, `80 %`."""
     unit = "" if budget.unit == "usd" or budget.unit in PERCENT_UNITS else budget.unit
     return f"{amount(value, budget.unit)} {_UNIT_WORDS.get(unit, '')}".strip()
 
@@ -328,80 +238,6 @@ def _until(made: Granted, budget: Budget, now_ms: int) -> str:
         return "for this session"
     tz = zone(budget.timezone)
     return f"until {local_time(made.until_ms, tz):%Y-%m-%d %H:%M}"
-
-
-def prompt_blocked(verdicts: tuple[Verdict, ...], policy: Policy, now_ms: int) -> str:
-    return "This prompt was not sent: no money was spent on it.\n" + stop(verdicts, policy, now_ms)
-
-
-def warning(verdict: Verdict, policy: Policy, now_ms: int) -> str:
-    """A mark was passed. For the person."""
-    budget = verdict.budget
-    text = (
-        f'Budget "{budget.name}": {percent(verdict)} is spent, {spent_of(verdict)}'
-        f"{over(budget)}; {amount(verdict.left, budget.unit)} is left."
-        f" It resets {resets(verdict, policy, now_ms)}."
-        f" To spend less per step and keep the session: {compact_command(policy)}."
-    )
-    return f"{text} {budget.message}" if budget.message else text
-
-
-def used_up_advice(verdict: Verdict, policy: Policy, now_ms: int) -> str:
-    """A budget that only advises is used up. For the person."""
-    ways = "/clear for new work" if verdict.budget.per == "session" else "a pause until the reset"
-    return (
-        f'Budget "{verdict.budget.name}" is used up: {spent_of(verdict)}'
-        f"{over(verdict.budget)} ({percent(verdict)}). It only advises"
-        f' (on_exceed = "advise" in {verdict.budget.source.shown}): work goes on.'
-        f" Worth considering: {ways}, or {compact_command(policy)}."
-        f" It resets {resets(verdict, policy, now_ms)}."
-    )
-
-
-def fact(verdict: Verdict) -> str:
-    """For the model: a fact, not an order. Patterns of a repository's config are no facts."""
-    budget = verdict.budget
-    some = ", on some steps" if budget.filtered else ""
-    over_all = over(budget._replace(models=(), agents=(), branches=()))
-    return (
-        f'{percent(verdict)} of the budget "{budget.name}" of {printable(budget.source.shown)}'
-        f" is spent: {spent_of(verdict)}{over_all}{some}."
-    )
-
-
-def session_line(verdicts: tuple[Verdict, ...], policy: Policy, now_ms: int) -> str:
-    """What is left, in one line, at the start of a session."""
-    parts = []
-    for verdict in verdicts:
-        part = f"{verdict.budget.name} {_amount_words(verdict.left, verdict.budget)} left"
-        if not verdict.known:
-            part = f"{verdict.budget.name} not known yet"
-        if verdict.window.resets_at_ms is not None:
-            part += f" (resets {resets(verdict, policy, now_ms).partition(' (')[0]})"
-        parts.append(part)
-    return "budget: " + " · ".join(parts) + "."
-
-
-def status_text(verdicts: tuple[Verdict, ...], policy: Policy, now_ms: int) -> str:
-    """All budgets as plain text: what `/budget:status` answers."""
-    if not verdicts:
-        return "No budgets are set for this project. `budget init` writes .claude/budget.toml."
-    rows = [
-        (
-            verdict.budget.name,
-            spent_of(verdict) + over(verdict.budget),
-            percent(verdict),
-            {"ok": "", "warned": "warning", "exceeded": "USED UP"}[verdict.state],
-            f"resets {resets(verdict, policy, now_ms)}"
-            + (f" ({verdict.note})" if verdict.note else ""),
-        )
-        for verdict in verdicts
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
 
 
 REMADE = (
@@ -426,41 +262,3 @@ def held(key: str) -> str:
         f"{key} was loosened while this session runs: what held when it began holds in it, the"
         " change from the next session on."
     )
-
-
-def goes_on(verdicts: list[Verdict]) -> str:
-    """The person went on past budgets that ask. For the person."""
-    return "\n".join(
-        f'Budget "{each.budget.name}": {spent_of(each._replace(granted=0))}{over(each.budget)}.'
-        f" You go on; it asks again at {amount(each.limit, each.budget.unit)}."
-        for each in verdicts
-    )
-
-
-def notification(
-    kind: str, verdicts: list[Verdict], text: str, session_id: str, project: str, now_ms: int
-) -> dict[str, Any]:
-    """What the person's own command is told (`[notify]`), as JSON."""
-
-    def value(number: int, unit: str) -> str | int:
-        return usd6(number) if unit == "usd" else number
-
-    return {
-        "event": kind,
-        "at": f"{datetime.fromtimestamp(now_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "project": project,
-        "session": session_id,
-        "text": text,
-        "budgets": [
-            {
-                "name": each.budget.name,
-                "per": each.budget.per,
-                "scope": each.budget.scope,
-                "unit": each.budget.unit,
-                "limit": value(each.limit, each.budget.unit),
-                "spent": value(each.spent, each.budget.unit),
-                "source": f"{each.budget.source.file}, {each.budget.source.key}",
-            }
-            for each in verdicts
-        ],
-    }

@@ -89,7 +89,8 @@ def finish(plan: Plan, ended: Ended, ear: Ear, now_ms: int) -> RunSummary:
     ledger.close()
     cost = sum(spend.counted_picousd for spend in spent.values())
     over = plan.limit_picousd is not None and cost > plan.limit_picousd
-    stops = [each.stop for each in seen if each.stop]
+    stops = [each.stop for each in seen if each.stop and not each.agent_id]
+    of_agents = [each.stop for each in seen if each.stop and each.agent_id]
     if last and last.terminal_reason == "hook_stopped" and not stops and used_up:
         stops = [used_up]  # the hooks' own file was taken away
     hit_limit = bool(last and last.subtype == result.CLIENT_LIMIT) or (
@@ -99,6 +100,9 @@ def finish(plan: Plan, ended: Ended, ear: Ear, now_ms: int) -> RunSummary:
     text = _message(plan, outcome, ended, stops, cost, over, used_up)
     if outcome == "done" and not is_known:
         text = _UNKNOWN_COST
+    if outcome == "done" and of_agents and not over:
+        told = on_one_line(of_agents[0])
+        text = f"an agent was stopped, the run went on. {told} This run cost {money(cost)}."
     client_total = last.total_picousd if last else None
     return RunSummary(
         outcome=outcome,

@@ -25,6 +25,8 @@ class Seen(NamedTuple):
     transcript: str
     stop: str
     """What the person was told when the hook stopped the work or blocked a prompt; else empty."""
+    agent_id: str = ""
+    """Whose work: empty for the main thread. The run goes on when one of its agents is stopped."""
 
 
 def append(path: str, seen: Seen) -> None:
@@ -49,7 +51,7 @@ def _seen(line: bytes) -> Seen | None:
         fields: Any = loads(line)
     except (ValueError, RecursionError):
         return None
-    good = isinstance(fields, list) and len(fields) == 3
+    good = isinstance(fields, list) and len(fields) in (3, 4)
     return Seen(*fields) if good and all(isinstance(each, str) for each in fields) else None
 
 

@@ -92,18 +92,33 @@ def statusline() -> Picture:
     return of_screen("\n".join(screen[box - 1 : box + 3]), "claude", 150)
 
 
-def with_status_line(columns: int) -> str:
-    """The client's screen after three steps, in the project of a week's work."""
+@picture("in-session.svg")
+def in_session() -> Picture:
+    """What the hook answers to commands that are typed in a session."""
+    screen = with_status_line(100, "/budget:status", "/budget:report today")
+    rows = screen.splitlines()
+    first = next(number for number, row in enumerate(rows) if "operation blocked" in row)
+    last = max(number for number, row in enumerate(rows) if "Original prompt" in row)
+    return of_screen("\n".join(rows[first : last + 1]), "claude", 100)
+
+
+def with_status_line(columns: int, *typed: str) -> str:
+    """The client's screen after three steps, in the project of a week's work, and what is typed."""
     with Home(git=True) as home, Stub(bash_loop(2, _LARGE)) as stub:
         shop = made(home.root, int(time.time() * 1000), home.project)
         command = [sys.executable, "-m", "budget", "install", "--statusline", "--yes"]
         subprocess.run(command, env=shop.env, check=True, capture_output=True)
         env = home.env(stub, extra={"BUDGET_USER": "ana@example.com"})
-        with open_client(home, stub, plugin_dir=ROOT, columns=columns, env=env) as screen:
+        size = {"columns": columns, "lines": 50}
+        with open_client(home, stub, plugin_dir=ROOT, env=env, **size) as screen:
             screen.submit("count the code samples")
             screen.wait_for("done after 2")
-            screen.wait_for(re.compile(r"left.*session \$0\.15"))
+            screen.wait_for(re.compile(r"left.*(session \$0\.15|today \$8\.64)"))
             screen.wait_gone("esc to interrupt")
+            for line in typed:
+                screen.submit(line)
+                screen.wait_for(f"Original prompt: {line}")
+                screen.keys("C-u")
             return screen.screen_ansi()
 
 

@@ -32,7 +32,6 @@ _SETTLED = [
     (r"about \$[\d.]+", "about <amount>"),
     (r"\$[\d.]+(?= an hour|/h)", "<amount>"),
     (r"(\d+ days?|\d+ h( \d+ min)?|\d+ min|\d+ s)\b", "<duration>"),
-    (r" {2,}", "  "),
 ]
 
 
@@ -93,16 +92,21 @@ def text_of(data: bytes) -> str:
 
 
 def settled(text: str) -> str:
-    """A picture's text without what differs between two runs: times, ids, places, spinners."""
-    lines = []
-    for line in text.splitlines():
-        # The client's closing line has a verb that it picks at random.
-        if line.startswith("✻"):
-            continue
-        for pattern, instead in _SETTLED:
-            line = re.sub(pattern, instead, line)  # noqa: PLW2901
-        lines.append(line.rstrip())
-    return "\n".join(line for line in lines if line)
+    """A picture's text without what differs between two runs: times, ids, places, spinners.
+
+    Where lines are broken may differ with the length of those, so all of it is one line.
+    """
+    # The client's closing line has a verb that it picks at random; what it says of its effort and
+    # its mode comes and goes.
+    lines = [
+        line
+        for line in text.splitlines()
+        if not (line.startswith("✻") or "· /effort" in line or " mode on" in line)
+    ]
+    told = " ".join(" ".join(lines).split())
+    for pattern, instead in _SETTLED:
+        told = re.sub(pattern, instead, told)
+    return told
 
 
 def printed(

@@ -156,7 +156,7 @@ def _step(
         session_id=session,
         agent="main",
         agent_id="",
-        prompt_id=f"{session[:8]}-{prompt}",
+        prompt_id=f"{session[:8]}{session[-2:]}-{prompt}",
         branch=branch,
         model=model,
         at_ms=at_ms,

@@ -180,18 +180,17 @@ def test_what_a_compaction_has_saved_is_what_the_steps_since_did_not_read() -> N
 def test_the_advice_to_compact_in_words() -> None:
     # 19.7 m$ + 4.4 m$ + 40 m$; 26,250 tokens at 0.1 m$ and 13,750 at 2 m$ per thousand
     assert advice_words.advice(advised(), POLICY) == (
-        "The context holds 200,000 tokens: reading them costs $0.0200 in every step."
-        " /compact Focus on code samples costs about $0.0942 once, leaves about 40,000,"
-        " saves $0.0160 per step: it pays for itself after 6 steps."
-        " The cache holds until 11:05; after that the next prompt pays $0.40 for the context."
+        "/compact Focus on code samples saves $0.0160 per step: of 200,000 tokens, $0.0200 in every"
+        " step, it leaves about 40,000. It costs about $0.0942 once and pays for itself after 6"
+        " steps. The cache holds until 11:05; after that the next prompt pays $0.40."
     )
 
 
 def test_the_advice_to_clear_in_words() -> None:
     assert advice_words.advice(advised(now_ms=LATER), POLICY) == (
-        "The cache of this session's 200,000 tokens expired at 11:05: the next prompt pays"
-        " $0.40 for them instead of $0.0200. If the new work does not need them: /clear saves"
-        " $0.34 at once and $0.0170 per step."
+        "/clear saves $0.34 at once and $0.0170 per step, if the new work does not need this"
+        " session's 200,000 tokens: their cache expired at 11:05, so the next prompt pays $0.40 for"
+        " them instead of $0.0200."
     )
 
 

@@ -106,7 +106,7 @@ def test_once_the_cache_has_expired_the_next_prompt_pays_what_the_resume_said(
     assert cold.cache_read == 0, "the API has forgotten it"
 
     text = said_at_start(again)
-    (tokens,) = numbers("The cache of this session's N tokens expired", text)
+    (tokens,) = numbers("this session's N tokens: their cache expired", text)
     write, read = numbers("the next prompt pays N for them instead of N.", text)
     assert tokens == context(last)
     assert (write, read) == (cents(tokens * WRITE), (tokens * READ).quantize(CENT / 100))
@@ -137,9 +137,9 @@ def test_a_compaction_costs_and_saves_and_pays_back_as_was_said(home: Home, stub
     assert after.total_cost_usd - compacted.total_cost_usd == sum(map(paid, with_it))
 
     text = said(first.messages)
-    said_cost, left, said_saving, said_steps = numbers(
-        "/compact costs about N once, leaves about N, saves N per step:"
-        " it pays for itself after N steps.",
+    said_saving, _, _, left, said_cost, said_steps = numbers(
+        "/compact saves N per step: of N tokens, N in every step, it leaves about N."
+        " It costs about N once and pays for itself after N steps.",
         text,
     )
     # What the request costs is known but for the summary's length, which is a guess of 4,000

@@ -225,7 +225,7 @@ def test_a_big_context_blocks_until_it_is_compacted(home: Home) -> None:
     ):
         screen.submit("count")
         screen.wait_for('Budget "level" is used up: 30,000 of 20,000 tokens of context (150 %).')
-        screen.wait_for("Now:    /compact, or /clear when the next work does not need it.")
+        screen.wait_for("Now:  /compact, or /clear for work that does not need it.")
         assert len(stub.steps()) == 1
         screen.submit("more")
         screen.wait_for("This prompt was not sent")
@@ -244,7 +244,7 @@ def test_a_budget_that_asks_goes_on_for_a_tenth_when_a_prompt_is_typed(home: Hom
     with Stub(bash_loop(None)) as stub, open_client(home, stub, plugin_dir=ROOT) as screen:
         screen.submit("count")
         screen.wait_for('Budget "session" is used up: 2 of 2 steps in this session (100 %).')
-        screen.wait_for("To go on for another 1, send a prompt: it asks again then.")
+        screen.wait_for("send a prompt to go on for another 1; then it asks again.")
         assert len(stub.steps()) == 2
         screen.submit("go on")
         screen.wait_for("You go on; it asks again at 3.")

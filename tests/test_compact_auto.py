@@ -61,8 +61,8 @@ def test_advise_says_what_compact_is_worth_and_never_compacts(home: Home) -> Non
         open_client(home, stub, plugin_dir=ROOT) as screen,
     ):
         screen.submit("count")
-        screen.wait_for("The context holds 301,203 tokens: reading them costs")
-        screen.wait_for(wrapped("/compact Focus on code samples costs about"))
+        screen.wait_for(wrapped("/compact Focus on code samples saves"))
+        screen.wait_for(wrapped("of 301,203 tokens"))
         screen.submit("/budget:advice")
         screen.wait_for("an hour over the last")
         screen.keys("C-u")

@@ -477,7 +477,7 @@ def book(home: Home, session_id: str) -> None:
     }
     env = {"HOME": str(home.home), "BUDGET_HOME": str(home.state)}
     said = hook.respond(event, env, int(time.time() * 1000)).get("systemMessage", "")
-    assert not said or said.startswith("budget: The context holds "), "nothing but advice"
+    assert not said or said.startswith("budget: /compact saves "), "nothing but advice"
 
 
 def by_model(entries: Iterable[tuple[Any, ...]]) -> dict[str, Decimal | None]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budget import messages
+from budget import messages, standing_words, stop_words
 from budget.model import PICO, Budget, Policy, Source, Verdict, Window
 from budget.policy import NO_POLICY
 from budget.windows import window, zone
@@ -45,69 +45,112 @@ def verdict(
 
 def test_a_session_budget_that_is_used_up_says_how_to_go_on() -> None:
     used_up = verdict(6 * CENT // 5, CENT, per="session")
-    assert messages.stop((used_up,), BERLIN, NOW_MS) == (
+    assert stop_words.stop((used_up,), BERLIN, NOW_MS) == (
         'Budget "session" is used up: $0.0120 of $0.0100 in this session (120 %).\n'
-        "Set in: .claude/budget.toml, budgets.session.usd (repo config).\n"
-        "Resets: with a new session.\n"
-        "Now:    /clear starts a new session with a whole budget.\n"
-        "        To go on now, type /budget:allow 0.0040 session because ..."
-        " (in a terminal: budget allow 0.0040 --budget session).\n"
-        "        For good, raise budgets.session.usd in .claude/budget.toml:"
-        " it holds from the next session."
+        "Resets with a new session. Set in .claude/budget.toml.\n"
+        "Now:  /clear starts a new session with a whole budget.\n"
+        "More: /budget:allow 0.0040 session because ... (or `budget allow`)."
     )
 
 
 def test_a_day_budget_that_is_used_up_says_when_it_resets() -> None:
     used_up = verdict(20 * PICO, 20 * PICO, layer=USER, message="Ask in #ai-spend.")
-    assert messages.stop((used_up,), BERLIN, NOW_MS) == (
+    assert stop_words.stop((used_up,), BERLIN, NOW_MS) == (
         'Budget "day" is used up: $20.00 of $20.00 today (100 %).\n'
-        "Set in: ~/.claude/budget.toml, budgets.day.usd (user config).\n"
-        "Resets: at 00:00 (in 13 h).\n"
-        "Now:    Wait for the reset. /clear does not help: it is not a session budget.\n"
-        "        To go on now, type /budget:allow 4.00 day because ..."
-        " (in a terminal: budget allow 4.00 --budget day).\n"
-        "        For good, raise budgets.day.usd in ~/.claude/budget.toml:"
-        " it holds from the next session.\n"
-        "Note:   Ask in #ai-spend."
+        "Resets at 00:00 (in 13 h). Set in ~/.claude/budget.toml.\n"
+        "Now:  wait for the reset; /clear does not help.\n"
+        "More: /budget:allow 4.00 day because ... (or `budget allow`).\n"
+        "Note: Ask in #ai-spend."
     )
 
 
 def test_several_budgets_that_are_used_up_are_all_named() -> None:
     first = verdict(2 * PICO, PICO, name="a", per="rolling 5h")
     second = verdict(1200, 1000, name="b", per="week", unit="output_tokens")
-    assert messages.stop((first, second), BERLIN, NOW_MS) == (
+    assert stop_words.stop((first, second), BERLIN, NOW_MS) == (
         'Budget "a" is used up: $2.00 of $1.00 in the last 5h (200 %).\n'
-        "Set in: .claude/budget.toml, budgets.a.usd (repo config).\n"
-        "Resets: bit by bit, as spending grows older.\n"
-        "Now:    Wait for the reset. /clear does not help: it is not a session budget.\n"
-        "        To go on now, type /budget:allow 1.20 a because ..."
-        " (in a terminal: budget allow 1.20 --budget a).\n"
-        "        For good, raise budgets.a.usd in .claude/budget.toml:"
-        " it holds from the next session.\n"
+        "Resets bit by bit, as spending grows older. Set in .claude/budget.toml.\n"
+        "Now:  wait for the reset; /clear does not help.\n"
+        "More: /budget:allow 1.20 a because ... (or `budget allow`).\n"
         "\n"
         'Budget "b" is used up: 1,200 of 1,000 output tokens this week (120 %).\n'
-        "Set in: .claude/budget.toml, budgets.b.output_tokens (repo config).\n"
-        "Resets: on 2026-11-30 at 00:00 (in 6 days).\n"
-        "Now:    Wait for the reset. /clear does not help: it is not a session budget.\n"
-        "        To go on now, type /budget:allow 400 b because ..."
-        " (in a terminal: budget allow 400 --budget b).\n"
-        "        For good, raise budgets.b.output_tokens in .claude/budget.toml:"
-        " it holds from the next session."
+        "Resets on 2026-11-30 at 00:00 (in 6 days). Set in .claude/budget.toml.\n"
+        "Now:  wait for the reset; /clear does not help.\n"
+        "More: /budget:allow 400 b because ... (or `budget allow`)."
     )
 
 
 def test_a_blocked_prompt_cost_nothing() -> None:
     used_up = verdict(PICO, PICO, per="session")
-    text = messages.prompt_blocked((used_up,), BERLIN, NOW_MS)
+    text = stop_words.prompt_blocked((used_up,), BERLIN, NOW_MS)
     first, rest = text.split("\n", 1)
     assert first == "This prompt was not sent: no money was spent on it."
-    assert rest == messages.stop((used_up,), BERLIN, NOW_MS)
+    assert rest == stop_words.stop((used_up,), BERLIN, NOW_MS)
+
+
+def test_an_agent_that_was_stopped_is_told_of() -> None:
+    spent = verdict(3, 3, unit="steps")
+    some = spent._replace(budget=spent.budget._replace(agents=("Explore",)))
+    assert stop_words.agent_stopped((some,)) == (
+        'budget: an agent was stopped before it was done: "day", 3 of 3 steps today,'
+        " on agent Explore."
+    )
 
 
 def test_a_budget_that_never_resets_does_not_advise_to_wait() -> None:
-    text = messages.stop((verdict(PICO, PICO, per="total"),), BERLIN, NOW_MS)
-    assert "Resets: never." in text
-    assert "Wait for the reset" not in text
+    text = stop_words.stop((verdict(PICO, PICO, per="total"),), BERLIN, NOW_MS)
+    assert text == (
+        'Budget "total" is used up: $1.00 of $1.00 in all (100 %).\n'
+        "Resets never. Set in .claude/budget.toml.\n"
+        "Now:  it stays used up until a person lets it be passed.\n"
+        "More: /budget:allow 0.20 total because ... (or `budget allow`)."
+    )
+
+
+def test_a_budget_that_asks_says_that_a_prompt_goes_on() -> None:
+    asks = verdict(5 * PICO, 5 * PICO, on_exceed="ask")
+    assert stop_words.stop((asks,), BERLIN, NOW_MS) == (
+        'Budget "day" is used up: $5.00 of $5.00 today (100 %).\n'
+        "Resets at 00:00 (in 13 h). Set in .claude/budget.toml.\n"
+        "Now:  send a prompt to go on for another $0.50; then it asks again.\n"
+        "More: /budget:allow 1.00 day because ... (or `budget allow`)."
+    )
+
+
+def test_where_grants_are_forbidden_a_stop_does_not_name_them() -> None:
+    strict = BERLIN._replace(max_grant=0)
+    text = stop_words.stop((verdict(PICO, PICO),), strict, NOW_MS)
+    assert text.endswith("More: raise the limit there; it holds from the next session.")
+
+
+def test_a_step_that_does_not_fit_is_told_with_what_others_hold() -> None:
+    close = verdict(95 * CENT, PICO)._replace(expected=4 * CENT, reserved=2 * CENT)
+    assert stop_words.stop((close,), BERLIN, NOW_MS).partition("\n")[0] == (
+        'Budget "day" would be passed by the next step: $0.95 of $1.00 today (95 %) is spent, and'
+        " the step is expected to take up to $0.04, beside $0.02 held for steps under way."
+    )
+    large = verdict(0, CENT)._replace(expected=4 * CENT)
+    assert stop_words.stop((large,), BERLIN, NOW_MS).partition("\n")[0] == (
+        'Budget "day" is smaller than one step: $0.00 of $0.01 today (0 %) is spent, and the next'
+        " step is expected to take up to $0.04."
+    )
+
+
+def test_a_budget_of_some_models_names_what_still_works() -> None:
+    spent = verdict(PICO, PICO)
+    opus = spent._replace(budget=spent.budget._replace(models=("*opus*",)))
+    assert stop_words.stop((opus,), BERLIN, NOW_MS).splitlines()[2] == (
+        "Now:  wait, or go on with another model (/model): it counts only on *opus*."
+    )
+
+
+def test_a_level_of_context_is_made_smaller() -> None:
+    level = verdict(30_000, 20_000, per="session", unit="context_tokens", name="context")
+    assert stop_words.stop((level,), BERLIN, NOW_MS).splitlines()[:3] == [
+        'Budget "context" is used up: 30,000 of 20,000 tokens of context (150 %).',
+        "Resets when the context is made smaller. Set in .claude/budget.toml.",
+        "Now:  /compact Focus on code samples, or /clear for work that does not need it.",
+    ]
 
 
 # -- warnings and advice ---------------------------------------------------------------------------
@@ -115,45 +158,43 @@ def test_a_budget_that_never_resets_does_not_advise_to_wait() -> None:
 
 def test_a_warning_says_what_is_left_and_how_to_spend_less() -> None:
     warned = verdict(16 * PICO, 20 * PICO)
-    assert messages.warning(warned, BERLIN, NOW_MS) == (
-        'Budget "day": 80 % is spent, $16.00 of $20.00 today; $4.00 is left.'
-        " It resets at 00:00 (in 13 h)."
-        " To spend less per step and keep the session: /compact Focus on code samples."
+    assert stop_words.warning(warned, BERLIN, NOW_MS) == (
+        'Budget "day": 80 % is spent, $4.00 of $20.00 left today. Resets at 00:00 (in 13 h).'
+        " Less per step: /compact Focus on code samples."
     )
 
 
 def test_a_warning_ends_with_the_message_of_its_budget() -> None:
     warned = verdict(90, 100, per="session", unit="steps", message="Ask Ana.")
     policy = NO_POLICY
-    assert messages.warning(warned, policy, NOW_MS) == (
-        'Budget "session": 90 % is spent, 90 of 100 steps in this session; 10 is left.'
-        " It resets with a new session."
-        " To spend less per step and keep the session: /compact. Ask Ana."
+    assert stop_words.warning(warned, policy, NOW_MS) == (
+        'Budget "session": 90 % is spent, 10 of 100 steps left in this session.'
+        " Resets with a new session. Less per step: /compact. Ask Ana."
     )
 
 
 def test_a_budget_that_only_advises_says_so() -> None:
     used_up = verdict(3 * PICO, 2 * PICO, on_exceed="advise")
-    assert messages.used_up_advice(used_up, BERLIN, NOW_MS) == (
-        'Budget "day" is used up: $3.00 of $2.00 today (150 %). It only advises'
-        ' (on_exceed = "advise" in .claude/budget.toml): work goes on.'
+    assert stop_words.used_up_advice(used_up, BERLIN, NOW_MS) == (
+        'Budget "day" is used up: $3.00 of $2.00 today (150 %). Work goes on: it only'
+        " advises (on_exceed in .claude/budget.toml)."
         " Worth considering: a pause until the reset, or /compact Focus on code samples."
-        " It resets at 00:00 (in 13 h)."
+        " Resets at 00:00 (in 13 h)."
     )
 
 
 def test_a_session_budget_that_only_advises_names_clear() -> None:
     used_up = verdict(3 * PICO, 2 * PICO, per="session", on_exceed="advise")
-    assert messages.used_up_advice(used_up, NO_POLICY, NOW_MS) == (
-        'Budget "session" is used up: $3.00 of $2.00 in this session (150 %). It only advises'
-        ' (on_exceed = "advise" in .claude/budget.toml): work goes on.'
+    assert stop_words.used_up_advice(used_up, NO_POLICY, NOW_MS) == (
+        'Budget "session" is used up: $3.00 of $2.00 in this session (150 %). Work goes on: it only'
+        " advises (on_exceed in .claude/budget.toml)."
         " Worth considering: /clear for new work, or /compact."
-        " It resets with a new session."
+        " Resets with a new session."
     )
 
 
 def test_the_model_is_told_a_fact_and_no_order() -> None:
-    assert messages.fact(verdict(16 * PICO, 20 * PICO)) == (
+    assert stop_words.fact(verdict(16 * PICO, 20 * PICO)) == (
         '80 % of the budget "day" of .claude/budget.toml is spent: $16.00 of $20.00 today.'
     )
 
@@ -167,7 +208,7 @@ def test_a_session_starts_with_what_is_left() -> None:
         verdict(25 * PICO, 20 * PICO),
         verdict(1_000, 10_000, per="rolling 5h", unit="tokens", name="burst"),
     )
-    assert messages.session_line(standing, BERLIN, NOW_MS) == (
+    assert standing_words.session_line(standing, BERLIN, NOW_MS) == (
         "budget: session $4.00 left · day $0.00 left (resets at 00:00) · burst 9,000 tokens left."
     )
 
@@ -179,15 +220,32 @@ def test_the_status_is_a_table_of_text() -> None:
         verdict(31, 30, per="total", unit="steps"),
     )
     lines = [
-        "session  $1.00 of $5.00 in this session  20 %            resets with a new session",
-        "day      $16.00 of $20.00 today          80 %   warning  resets at 00:00 (in 13 h)",
-        "total    31 of 30 steps in all           103 %  USED UP  resets never",
+        "session  ██░░░░░░░░  20 %  $4.00 of $5.00 left",
+        "day      ████████░░  80 %  $4.00 of $20.00 left, resets at 00:00",
+        "total    ██████████ 103 %  USED UP, 31 of 30 steps",
     ]
-    assert messages.status_text(standing, BERLIN, NOW_MS) == "\n".join(lines)
+    assert standing_words.status_text(standing, BERLIN, NOW_MS) == "\n".join(lines)
+
+
+def test_rows_of_the_status_that_are_long_go_on_below_themselves() -> None:
+    spent = verdict(80 * PICO, 200 * PICO, name="month-of-all-projects", per="month")
+    long = spent._replace(
+        budget=spent.budget._replace(scope="user", models=("*opus*", "*fable*")),
+        note="added up an hour ago",
+    )
+    text = standing_words.status_text((long, verdict(0, PICO)), BERLIN, NOW_MS)
+    assert text == (
+        "month-of-all-projects  ████░░░░░░  40 %\n"
+        "  $120.00 of $200.00 left, this month over all your projects, on\n"
+        "  *opus* or *fable*, resets on 2026-12-01 at 00:00, added up an hour\n"
+        "  ago\n"
+        "day                    ░░░░░░░░░░   0 %\n"
+        "  $1.00 of $1.00 left, resets at 00:00"
+    )
 
 
 def test_without_budgets_the_status_says_how_to_set_one() -> None:
-    assert messages.status_text((), NO_POLICY, NOW_MS) == (
+    assert standing_words.status_text((), NO_POLICY, NOW_MS) == (
         "No budgets are set for this project. `budget init` writes .claude/budget.toml."
     )
 

@@ -90,6 +90,19 @@ def test_a_run_within_its_budgets_passes_through_and_ends_with_0(home: Home) -> 
     assert [(b["name"], b["spent"]) for b in ran.facts["budgets"]] == [("session", "0.007200")]
 
 
+def test_a_run_goes_on_when_only_an_agent_of_it_is_stopped(home: Home) -> None:
+    agents = 'steps = 2\nagents = ["general-purpose"]'
+    home.write(".claude/budget.toml", budget_toml(day=agents))
+    with Stub(spawn_agents(1, None, background=False)) as stub:
+        ran = run(home, stub)
+        assert len(stub.steps("agent-1")) == 2
+    assert (ran.code, ran.stdout) == (0, "noted\n")
+    assert ran.facts["outcome"] == "done"
+    assert ran.stderr.startswith(
+        'budget: an agent was stopped, the run went on. Budget "day" is used up: 2 of 2 steps today'
+    )
+
+
 @pytest.mark.parametrize("output", ["text", "json", "stream-json"])
 def test_a_stop_by_a_hook_is_one_line_and_exit_code_1(home: Home, output: str) -> None:
     # Tokens: a limit that the client does not know, so the hook is what stops it.
@@ -391,8 +404,8 @@ def test_a_limit_is_passed_on_exactly(picousd: int, text: str) -> None:
 def test_what_hooks_witness_survives_damage(tmp_path: Path) -> None:
     path = tmp_path / "budget-run-x"
     path.write_bytes(b"{}\n[1,2,3]\nnot json\n")
-    append(str(path), Seen("s", "/t.jsonl", "used up"))
-    assert read(str(path)) == [Seen("s", "/t.jsonl", "used up")]
+    append(str(path), Seen("s", "/t.jsonl", "used up", "a1"))
+    assert read(str(path)) == [Seen("s", "/t.jsonl", "used up", "a1")]
     append(str(tmp_path / "budget-run-gone"), Seen("s", "", ""))
     assert "budget-run-gone" not in os.listdir(tmp_path), (
         "a hook makes no file that nobody asked for"

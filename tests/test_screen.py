@@ -35,8 +35,9 @@ def test_the_stop_the_blocked_prompt_compact_clear_and_the_status_line(home: Hom
         screen.submit("count")
         screen.wait_for("PostToolBatch hook stopped Claude")
         screen.wait_for('Budget "session" is used up: $0.0120 of $0.0100 in this session (120 %).')
-        screen.wait_for("Set in: .claude/budget.toml, budgets.session.usd (repo config).")
-        assert "96 % is spent, $0.0096 of $0.0100" in screen.screen()
+        screen.wait_for("Resets with a new session. Set in .claude/budget.toml.")
+        told = " ".join(screen.screen().split())
+        assert "96 % is spent, $0.0004 of $0.0100 left in this session." in told
         assert "/compact Focus on code samples" in screen.screen()
         screen.wait_for("session ██████████ 120 % used · USED UP $0.0120 of $0.0100")
         assert len(stub.requests) == 5
@@ -45,7 +46,7 @@ def test_the_stop_the_blocked_prompt_compact_clear_and_the_status_line(home: Hom
         screen.wait_for("This prompt was not sent: no money was spent on it.")
         screen.keys("C-u")
         screen.submit("/budget:status")
-        screen.wait_for("$0.0120 of $1.00 today")
+        screen.wait_for("$0.98 of $1.00 left")
         screen.keys("C-u")
         assert len(stub.requests) == 5, "neither makes a request"
 

@@ -33,7 +33,7 @@ def test_a_session_budget_of_a_cent_stops_after_the_fifth_step(home: Home, plugi
         assert {row[0] for row in entries(home)} == {r.message_id for r in stub.requests}
         message = said(run.messages)
         assert 'Budget "session" is used up: $0.0120 of $0.0100 in this session (120 %).' in message
-        assert "Resets: with a new session." in message
+        assert "Resets with a new session." in message
 
         again = run_headless(
             home, stub, "go on", plugin_dir=plugin, args=["--resume", run.session_id]

@@ -14,7 +14,6 @@ from typing import Any
 from budget import (
     event,
     hook,
-    messages,
     overrides,
     paths,
     pipeline,
@@ -24,6 +23,7 @@ from budget import (
     rules,
     sensor,
     statusline,
+    stop_words,
     transcript,
     typed,
 )
@@ -226,8 +226,8 @@ def _check_messages(compiled: dict[str, Any]) -> None:
         budget = policy_budget(row)
         for spent in (0, budget.limit, budget.limit + 1):
             verdict = Verdict(budget, Window(0, None), spent)
-            said = messages.stop((verdict,), Policy(), NOW_MS), messages.fact(verdict)
-            for text in (*said, messages.warning(verdict, Policy(), NOW_MS)):
+            said = stop_words.stop((verdict,), Policy(), NOW_MS), stop_words.fact(verdict)
+            for text in (*said, stop_words.warning(verdict, Policy(), NOW_MS)):
                 check_text(text)
 
 
