@@ -1,8 +1,11 @@
 """The status line's fields, what each tells, and how they are put into a line that fits. Pure."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from budget.lean import NamedTuple
 
 
 class Field(NamedTuple):
@@ -39,7 +42,7 @@ FIELDS: dict[str, Field] = {
         2,
     ),
 }
-DEFAULT = "{budget} {bar} · {left} · {advice} · {session} · {today} · {burn} · {context} · {cache}"
+DEFAULT = "{budget} {bar} · {left} · {today} · {advice} · {session} · {burn} · {context} · {cache}"
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

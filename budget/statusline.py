@@ -4,11 +4,11 @@ From the client's JSON on stdin and the ledger. The client runs it after each me
 light as a hook: standard library only, and only what the format names is looked up.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 import time
-from json import loads
-from typing import Any, NamedTuple
 
 from budget import (
     advice,
@@ -24,14 +24,15 @@ from budget import (
 )
 from budget.errors import BudgetError
 from budget.evaluate import Decision
+from budget.lean import Any, NamedTuple, loads
 from budget.ledger import Ledger
 from budget.model import ClientTotal, Policy, Step, Verdict
 from budget.shown import shown
+from budget.standing_words import bar
 from budget.steps import clean, stated_picousd
 from budget.verdicts import judge
 from budget.windows import window, zone
 
-_BAR_WIDTH = 10
 _COLOURS = {"ok": "32", "warned": "33", "exceeded": "31"}
 _MARGIN = 4
 """Columns that the client keeps free beside the line (2.1.332)."""
@@ -201,20 +202,15 @@ def _of_budgets(
         return {"budget": "no budget set"}
     verdict = nearest(decision)
     colour = _COLOURS[verdict.state] if colours and not plain else ""
-    bar = _painted(_bar(verdict, plain), colour)
+    drawn = f"[{bar(verdict, '#', '-')}]" if plain else bar(verdict)
     left = _left(verdict, policy, now_ms)
     return {
         "budget": verdict.budget.name,
-        "bar": f"{bar} {messages.percent(verdict)} used" if verdict.known else "",
+        "bar": f"{_painted(drawn, colour)} {messages.percent(verdict)} used"
+        if verdict.known
+        else "",
         "left": _painted(left, colour if verdict.exceeded else ""),
     }
-
-
-def _bar(verdict: Verdict, plain: bool) -> str:
-    filled = min(_BAR_WIDTH, int(verdict.fraction * _BAR_WIDTH))
-    if plain:
-        return f"[{'#' * filled}{'-' * (_BAR_WIDTH - filled)}]"
-    return "█" * filled + "░" * (_BAR_WIDTH - filled)
 
 
 def _painted(text: str, colour: str) -> str:

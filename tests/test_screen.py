@@ -1,14 +1,27 @@
 """The real client on a real terminal: what a person sees when a budget is used up."""
 
 import json
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
 
-from tests.plugin import ROOT, budget_toml, command, status
+from budget import paths, untyped
+from tests.plugin import ROOT, budget_toml, command, ledger, status
 from tests.realclient.client import Home
-from tests.realclient.stub import STEP_USAGE, STEP_USD, Stub, bash_loop, done, spawn_agents, summary
+from tests.realclient.stub import (
+    STEP_USAGE,
+    STEP_USD,
+    Answer,
+    Call,
+    Request,
+    Stub,
+    bash_loop,
+    done,
+    spawn_agents,
+    summary,
+)
 from tests.realclient.terminal import have_tmux, open_client
 
 pytestmark = pytest.mark.skipif(not have_tmux(), reason="tmux is missing")
@@ -88,3 +101,29 @@ def test_a_finished_agent_starts_no_new_turn_when_the_budget_is_used_up(home: Ho
         main = [request for request in stub.steps() if request.agent_id is None]
         assert len(main) == 2, "the call and the closing text, no turn for the notification"
         assert 5 <= len(stub.requests) <= 5 + 2
+
+
+def test_the_client_tells_at_the_end_of_a_turn_what_is_scheduled(home: Home) -> None:
+    home.write(".claude/budget.toml", budget_toml(total='usd = 1\non_exceed = "ask"'))
+    home.write(".claude/settings.json", json.dumps({"permissions": {"allow": ["CronCreate"]}}))
+    later = {"cron": "0 0 1 1 *", "prompt": "check the deploy", "recurring": False}
+
+    def schedule(request: Request) -> Answer:
+        if request.called("CronCreate"):
+            return Answer("scheduled it", (), STEP_USAGE)
+        if request.called("ToolSearch"):
+            return Answer("now", (Call("CronCreate", later),), STEP_USAGE)
+        return Answer("first", (Call("ToolSearch", {"query": "select:CronCreate"}),), STEP_USAGE)
+
+    with Stub(schedule) as stub, open_client(home, stub, plugin_dir=ROOT) as screen:
+        screen.submit("remind me")
+        screen.wait_for("scheduled it")
+        books = ledger(home)
+        project = paths.find_project(str(home.project))
+        session = books.last_session() or ""
+        until = time.monotonic() + 20
+        while not untyped.is_scheduled("check the deploy", books, session, project):
+            assert time.monotonic() < until, "the client tells it in another form"
+            time.sleep(0.05)
+        assert not untyped.is_scheduled("check it", books, session, project)
+        books.close()

@@ -35,8 +35,9 @@ def line(work: Work, options: Options = Options(), now_ms: int = NOW_MS, **more:
 # -- what it says ----------------------------------------------------------------------------------
 
 WHOLE = (
-    "day █████████░ 92 % used · $0.72 of $10.00 left · /compact saves $0.0412 a step"
-    " · session $3.60 · today $9.27, 68 % opus-5 · $11.49/h · context $0.0815/step · cache 47 min"
+    "day █████████░ 92 % used · $0.72 of $10.00 left · today $9.27, 68 % opus-5"
+    " · /compact saves $0.0412 a step · session $3.60 · $11.49/h · context $0.0815/step"
+    " · cache 47 min"
 )
 
 
@@ -50,8 +51,8 @@ def test_the_line_tells_what_is_left_what_it_went_on_and_what_comes(work: Work) 
         (200, WHOLE),
         (
             140,
-            "day █████████░ 92 % used · $0.72 of $10.00 left · /compact saves $0.0412 a step"
-            " · session $3.60 · today $9.27, 68 % opus-5 · $11.49/h",
+            "day █████████░ 92 % used · $0.72 of $10.00 left · today $9.27, 68 % opus-5"
+            " · /compact saves $0.0412 a step · session $3.60 · $11.49/h",
         ),
         (80, "day █████████░ 92 % used · $0.72 of $10.00 left · today $9.27, 68 % opus-5"),
         (60, "day █████████░ 92 % used · $0.72 of $10.00 left"),
