@@ -3,6 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The client copies the folder of a marketplace whole when it installs a plugin from it, and leaves
+# out only links that lead outside. So the environment lies elsewhere, and here is a link to it.
+PLACES ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/codebudget
+export MYPY_CACHE_DIR ?= $(VENV)/.mypy_cache
+export RUFF_CACHE_DIR ?= $(VENV)/.ruff_cache
 
 .PHONY: demo test lint bench fuzz audit clean
 
@@ -16,8 +21,8 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin budget
-	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 budget
+	$(BIN)/mypy --platform darwin --cache-dir $(MYPY_CACHE_DIR)/darwin budget
+	$(BIN)/mypy --platform win32 --cache-dir $(MYPY_CACHE_DIR)/win32 budget
 
 bench: $(READY)
 	$(BIN)/python -m bench.hook_time
@@ -30,11 +35,16 @@ fuzz: $(READY)
 
 # Needs PyPI itself: mirrors have no advisories.
 audit: $(READY)
-	@$(PYTHON) -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet pip-audit
-	$(BIN)/python -m pip freeze --exclude-editable > .venv-audit/installed.txt
-	.venv-audit/bin/pip-audit --strict --disable-pip --no-deps -r .venv-audit/installed.txt
+	@$(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet pip-audit
+	$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/audit/installed.txt
+	$(VENV)/audit/bin/pip-audit --strict --disable-pip --no-deps -r $(VENV)/audit/installed.txt
 
-$(READY): pyproject.toml budget/__init__.py
+# In CI, or where the other place cannot be made, it is a folder here.
+$(VENV):
+	@place="$(PLACES)/venv-$$(pwd | cksum | cut -d ' ' -f 1)"; \
+	  if [ -z "$$CI" ] && mkdir -p "$$place" 2>/dev/null; then ln -s "$$place" $@; else mkdir $@; fi
+
+$(READY): pyproject.toml budget/__init__.py | $(VENV)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "codebudget needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Preparing $(VENV) (once) ..."
@@ -43,4 +53,5 @@ $(READY): pyproject.toml budget/__init__.py
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-audit .mypy_cache .ruff_cache .pytest_cache
+	[ ! -L $(VENV) ] || rm -rf "$$(readlink $(VENV))"
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

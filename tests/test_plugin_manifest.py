@@ -239,6 +239,31 @@ def test_the_client_installs_it_from_a_marketplace_and_doctor_finds_it(clean_cop
         moved.rename(clean_copy)
 
 
+def test_the_environment_of_a_checkout_is_not_copied_into_the_client(clean_copy: Path) -> None:
+    with Home() as home:
+        env = {"PATH": os.environ["PATH"], "HOME": str(home.home)}
+        subprocess.run(["make", "-s", ".venv"], cwd=clean_copy, env=env, check=True)
+        environment = clean_copy / ".venv"
+        assert environment.is_symlink()
+        assert environment.resolve().is_relative_to(home.home / ".cache" / "codebudget")
+        (environment / "large").write_bytes(bytes(1_000_000))
+        assert client(home, "plugin", "marketplace", "add", str(clean_copy)).returncode == 0
+        assert client(home, "plugin", "install", "budget@codebudget").returncode == 0
+        (copy,) = (home.home / ".claude" / "plugins" / "cache").glob("*/budget/*")
+        assert (copy / "hooks" / "hooks.json").is_file()
+        assert not os.path.lexists(copy / ".venv")
+        subprocess.run(["make", "-s", "clean"], cwd=clean_copy, env=env, check=True)
+        assert list((home.home / ".cache" / "codebudget").iterdir()) == []
+
+
+def test_in_ci_the_environment_is_a_folder_of_the_checkout(clean_copy: Path) -> None:
+    env = {"PATH": os.environ["PATH"], "HOME": str(clean_copy / "no-home"), "CI": "true"}
+    subprocess.run(["make", "-s", ".venv"], cwd=clean_copy, env=env, check=True)
+    assert (clean_copy / ".venv").is_dir()
+    assert not (clean_copy / ".venv").is_symlink()
+    (clean_copy / ".venv").rmdir()
+
+
 def doctor_says(home: Home) -> str:
     """What is wrong with the installation."""
     run = command(home, "doctor", "--json")
