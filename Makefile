@@ -9,13 +9,16 @@ PLACES ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/codebudget
 export MYPY_CACHE_DIR ?= $(VENV)/.mypy_cache
 export RUFF_CACHE_DIR ?= $(VENV)/.ruff_cache
 
-.PHONY: demo test lint bench fuzz audit clean
+.PHONY: demo test torture lint bench fuzz audit clean
 
 demo: $(READY)
 	@$(BIN)/python -m tests.demo
 
 test: $(READY) lint
 	$(BIN)/python -m pytest
+
+torture: $(READY)
+	$(BIN)/python -m tests.faults.torture
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -16,6 +16,8 @@ from budget.model import Spend, Step
 
 LAPSES_MS = 10 * 60_000
 """A step with its tools takes less, and a dead agent holds a step's worth no longer than this."""
+_LONGEST_MS = 2 * LAPSES_MS
+"""Of two hooks the one that began later may have been faster: its clock is a little ahead."""
 STARTING = "starting:"
 """Before the id of the tool call that starts an agent: its own id is not known yet."""
 
@@ -32,11 +34,11 @@ class Reservation(NamedTuple):
 
 
 def held(ledger: Ledger, now_ms: int) -> list[Reservation]:
-    """All that hold now."""
+    """All that hold now. One that would hold for long was made before the clock was set back."""
     rows = ledger.rows(
         "SELECT session_id, agent_id, user, who, spend, until_ms FROM reservations"
-        " WHERE until_ms > ? ORDER BY session_id, agent_id",
-        now_ms,
+        " WHERE until_ms > ? AND until_ms <= ? ORDER BY session_id, agent_id",
+        *(now_ms, now_ms + _LONGEST_MS),
     )
     return [
         Reservation(row[0], row[1], row[2], Who(*loads(row[3])), Spend(*loads(row[4])), row[5])
@@ -70,7 +72,8 @@ def drop_session(ledger: Ledger, session_id: str, now_ms: int) -> None:
     Inside a transaction.
     """
     ledger.write(
-        "DELETE FROM reservations WHERE session_id = ? OR until_ms <= ?", (session_id, now_ms)
+        "DELETE FROM reservations WHERE session_id = ? OR NOT until_ms BETWEEN ? AND ?",
+        (session_id, now_ms + 1, now_ms + _LONGEST_MS),
     )
 
 

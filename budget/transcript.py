@@ -116,6 +116,10 @@ def read(
         size, done = 0, False
         while not done:
             added = _fill(file, data, size)
+            if added and not _ends_with(file, offset, tail):
+                # It was rewritten between two reads: what was read is of no place in it.
+                yield Batch([], Cursor(), 0)
+                return
             size += added
             done = not added
             unended = int(done and finished and _is_whole(data[:size]))
@@ -242,11 +246,20 @@ def _continues(file: FileIO, status: os.stat_result, cursor: Cursor) -> bool:
         return False
     if cursor.offset == 0:
         return True
-    # The bytes before the offset: a file that was rewritten may begin alike.
-    length = int(cursor.tail.partition(":")[0] or 1)
-    file.seek(cursor.offset - length)
-    tail = file.read(length)
-    return tail.endswith(b"\n") and cursor.tail in ("", _checksum(tail))
+    # A file that was rewritten may begin alike.
+    return _ends_with(file, cursor.offset, cursor.tail)
+
+
+def _ends_with(file: FileIO, offset: int, tail: str) -> bool:
+    """Whether the bytes before an offset are those that were read there."""
+    if offset == 0:
+        return True
+    at = file.tell()
+    length = int(tail.partition(":")[0] or 1)
+    file.seek(offset - length)
+    found = file.read(length)
+    file.seek(at)
+    return found.endswith(b"\n") and tail in ("", _checksum(found))
 
 
 def _parsed(line: bytes | bytearray) -> Any:

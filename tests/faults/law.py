@@ -82,6 +82,10 @@ class Session:
         self.path = folder / f"{self.id}.jsonl"
         self.last_call = ""
         self.steps = 0
+        self.reports: dict[int, float] = {}
+        """The sensor's last report of each process; a sweep may have removed the file since."""
+        self.clock = timedelta()
+        """By how much the client's clock is wrong."""
         self._world = world
         self._number = number
 
@@ -113,7 +117,7 @@ class Session:
             "output_tokens": rng.randrange(2, 4000),
             "server_tool_use": {"web_search_requests": rng.choice((0, 0, 0, 1))},
         }
-        at = _BEGAN + timedelta(seconds=37 * self.steps + self._number)
+        at = _BEGAN + self.clock + timedelta(seconds=37 * self.steps + self._number)
         call_id = f"toolu_{message_id}"
         self.last_call = self.last_call if agent else call_id
         yield _line({"type": "attachment", "text": "x" * rng.randrange(0, 400)})
@@ -144,6 +148,7 @@ class Session:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         told = {"session": self.id, "since_ms": 0, "base_usd": 0.0, "usd": usd}
         (folder / f"process-{process}.json").write_text(json.dumps(told))
+        self.reports[process] = usd
 
     def event(self, name: str = "Stop", **more: object) -> dict[str, object]:
         calls = {"tool_calls": [{"tool_use_id": self.last_call, "tool_name": "Bash"}]}
@@ -160,6 +165,9 @@ class Session:
 class World:
     """A machine of its own below `root`, made of a seed."""
 
+    started = 0
+    """Hooks that this process started, in all worlds."""
+
     def __init__(self, root: Path, seed: int) -> None:
         self.root, self.seed = root, seed
         self.rng = random.Random(seed)
@@ -168,6 +176,8 @@ class World:
         self.transcripts.mkdir(parents=True)
         (self.home / ".claude" / "budget.toml").write_text(CONFIG)
         self.sessions: list[Session] = []
+        self.gone = b""
+        """What transcripts told before they were replaced: it is booked, and stays so."""
         self.env = {"PATH": os.defpath, "HOME": str(self.home), "USER": "ana"}
         self.env |= {"BUDGET_HOME": str(self.state), "TZ": "UTC"}
 
@@ -204,6 +214,7 @@ class World:
             process = subprocess.Popen(
                 argv, stdin=stdin, stdout=out, stderr=subprocess.STDOUT, env=self.env, **how
             )
+        World.started += 1
         return Running(process, out, str(event["hook_event_name"]))
 
     def hook(self, event: dict[str, object], **how: Any) -> Answer:
@@ -292,6 +303,7 @@ class Running(NamedTuple):
 def truth(world: World, project: str = "") -> dict[str, Fact]:
     """Every step that the transcripts tell of, by message id; of one project."""
     facts: dict[str, Fact] = {}
+    _read(world.gone, facts)
     for session in world.sessions:
         if project and session.project.name != project:
             continue
@@ -334,10 +346,8 @@ def unattributed_truth(world: World, project: str = "") -> dict[str, int]:
     for session in world.sessions:
         if project and session.project.name != project:
             continue
-        folder = world.state / "client" / session.id
-        totals = [json.loads(each.read_text())["usd"] for each in sorted(folder.glob("*.json"))]
         booked = sum(fact.picousd for fact in _of_session(session).values())
-        gap = sum(round(usd * 10**12) for usd in totals) - booked
+        gap = sum(round(usd * 10**12) for usd in session.reports.values()) - booked
         if gap > 1000:  # below is the noise of the client's floats
             beyond[session.id] = gap
     return beyond
@@ -426,6 +436,12 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
 def assert_law(world: World, where: str = "", people: bool = True) -> None:
     found = breaches(world, people)
     assert not found, f"{where} (seed {world.seed}): " + "; ".join(found)
+
+
+def assert_verified(world: World) -> None:
+    """`budget verify` finds nothing wrong in any ledger."""
+    done = world.command("verify", "--all")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def steps_in(world: World) -> int:

@@ -109,9 +109,9 @@ def _outcome(world: World, told: str) -> str:
     found = breaches(world)
     if not found:
         return "brought back by the next hooks"
-    seen = [each for each in found if "totals are not the sum" in each]
-    assert seen, f"{told} (seed {world.seed}): {'; '.join(found)}"
-    return "found by adding up the entries"
+    verified = world.command("verify", "--all")
+    assert verified.returncode == 3, f"{told} (seed {world.seed}): {'; '.join(found)}"
+    return "found by budget verify"
 
 
 # -- whole files -----------------------------------------------------------------------------------

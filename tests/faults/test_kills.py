@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.faults.law import Running, Session, World, assert_law, steps_in
+from tests.faults.law import Running, Session, World, assert_law, assert_verified, steps_in
 from tests.faults.traced import at, needs_strace
 
 Figures = Counter[str]
@@ -35,6 +35,7 @@ def kill_hooks(world: World, kills: int, at_once: int = 6) -> Figures:
         if rounds % 5 == 0 or figures["kills"] >= kills:
             world.catch_up(sessions)
             assert_law(world, f"after {figures['kills']} kills")
+    assert_verified(world)
     figures["steps"] = steps_in(world)
     return figures
 

@@ -3,7 +3,7 @@
 import subprocess
 from collections import Counter
 
-from tests.faults.law import World, assert_law, steps_in
+from tests.faults.law import World, assert_law, assert_verified, steps_in
 
 Figures = Counter[str]
 _EVENTS = ("PostToolBatch", "PostToolBatch", "UserPromptSubmit", "SubagentStop", "Stop")
@@ -32,6 +32,7 @@ def hooks_at_once(
         figures["readers"] += len(looking)
     world.catch_up()
     assert_law(world, f"{processes} processes, {projects} projects")
+    assert_verified(world)
     figures["steps"] = steps_in(world)
     return figures
 
