@@ -74,6 +74,7 @@ def total(place: Place, *words: str) -> dict[str, Any]:
 
 def rows(page: browser.Watched, table: str) -> dict[str, str]:
     """The first cell of each row of a table, and its exact cost as the figure's title has it."""
+    page.page.wait_for_selector(f"#{table}")  # what stands behind a chart unfolds in its own time
     for more in page.page.query_selector_all(f"div.table:has(#{table}) .more button"):
         more.click()
     told: list[tuple[str, str]] = page.page.evaluate(
@@ -94,7 +95,10 @@ def costs(rows: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 def test_every_chart_is_drawn(page: browser.Watched) -> None:
     page.page.click("#sessions button.twist")
-    page.page.wait_for_timeout(200)
+    for _ in range(50):
+        if all(page.drawn().values()):
+            break
+        page.page.wait_for_timeout(100)
     assert page.drawn() == {
         "chart-time": True,
         "chart-story-0": True,
@@ -282,6 +286,7 @@ def test_axe_finds_nothing(opened: "Browser", address: str, size: str, scheme: s
         found.page.click("#sessions button.twist")
         for behind in ("time", "kinds", "cache"):
             found.page.click(f"#behind-{behind} > summary")
+            found.page.wait_for_selector(f"#table-{behind}")
         assert found.violations() == []
         width = found.page.evaluate("document.documentElement.scrollWidth")
         assert width <= (390 if size == "phone" else 1280), "nothing has to be scrolled sideways"
