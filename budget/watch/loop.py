@@ -13,7 +13,7 @@ LEAST_PAUSE_S = 0.25
 _REST = 40
 """So many times the processor time of a refresh passes before the next one: whatever is booked, and
 however large the ledgers are, refreshing takes 2.5 % of a core."""
-_LONGEST_PAUSE_S = 10.0
+_LONGEST_PAUSE_S = 5.0
 
 
 class Loop:
@@ -67,8 +67,9 @@ class Loop:
         return self._reader.projects()
 
     def _told(self, configs: bool) -> None:
-        if configs:
+        if configs:  # seldom, so it is shown at once
             self._configs.set()
+            self._hurry.set()
         self._news.set()
 
     def _run(self) -> None:
