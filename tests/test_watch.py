@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -90,7 +89,7 @@ def test_a_step_appears_when_it_is_booked(place: Place) -> None:
     async def do(app: WatchApp, pilot: Pilot[None]) -> None:
         assert app.view
         before = app.view.today.steps
-        now_ms = int(time.time() * 1000)
+        now_ms = place.now_ms
         used = Usage(10, 77_777, 1_000)
         made = a_step("new", used, session_id=WORKING, at_ms=now_ms, model="claude-sonnet-5-5")
         ledger = place.open()
@@ -488,7 +487,7 @@ def test_a_grant_is_made_as_budget_allow_makes_it(
         await until(pilot, lambda: "of $45.00" in shown(app, "answer"))
 
     place.watch(do, (120, 40))
-    made = grants.active(place.open(), int(time.time() * 1000))
+    made = grants.active(place.open(), place.now_ms)
     assert [(each.budget, each.amount, each.reason) for each in made] == [
         ("day", 5 * 10**12, "the [b]release[/b]")
     ]

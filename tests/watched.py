@@ -15,6 +15,8 @@ from budget.watch.facts import Choice
 from tests import workday
 
 DAY_MS = 24 * workday.HOUR_MS
+NOW_MS = 1_795_788_600_000
+"""2026-11-27, 14:10 UTC: when it is there, whenever a test runs."""
 WAIT_S = 15.0
 Do = Callable[[WatchApp, "Pilot[None]"], Awaitable[None]]
 
@@ -26,11 +28,16 @@ class Place:
         self.env = {**os.environ, "BUDGET_USER": "ana"}
         self.folder = folder / "shop"
         self.project = workday.prepare(self.folder, self.env, config)
-        self.now_ms = int(time.time() * 1000)
+        self._began = time.monotonic()
         if works:
             ledger = self.open()
-            workday.work(ledger, self.now_ms - self.now_ms % DAY_MS, self.now_ms)
+            workday.work(ledger, NOW_MS - NOW_MS % DAY_MS, NOW_MS)
             ledger.close()
+
+    @property
+    def now_ms(self) -> int:
+        """The clock goes on from there."""
+        return NOW_MS + int((time.monotonic() - self._began) * 1000)
 
     @property
     def state(self) -> Path:
@@ -45,7 +52,7 @@ class Place:
 
     def app(self, choice: Choice | None = None, light: bool = False) -> WatchApp:
         chosen = choice or Choice(self.project.key)
-        return WatchApp(self.env, self.project, chosen, light)
+        return WatchApp(self.env, self.project, chosen, light, lambda: self.now_ms / 1000)
 
     def watch(
         self,

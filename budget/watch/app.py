@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import ClassVar
 
+from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -12,7 +13,6 @@ from textual.message import Message
 from textual.widgets import Footer
 
 from budget import granting, messages, paths
-from budget.errors import BudgetError
 from budget.grant_request import grant_at_terminal
 from budget.watch import panels
 from budget.watch.facts import KINDS, WINDOWS, Choice, View
@@ -233,12 +233,16 @@ class WatchApp(App[None]):
     def action_help(self) -> None:
         self.push_screen(HelpScreen())
 
+    @work(thread=True, exclusive=True)
     def action_project(self) -> None:
+        found = self.reading.projects()  # opens ledgers, so not on the screen's thread
+        self.call_from_thread(self._ask_for_project, found)
+
+    def _ask_for_project(self, found: list[paths.Project]) -> None:
         def chosen(key: str | None) -> None:
             if key is not None:
                 self._choose(Choice(key, self.choice.window, self.choice.by))
 
-        found = self.reading.projects()
         self.push_screen(ProjectScreen(found, self.choice.project), chosen)
 
     def _chosen_session(self) -> str:
@@ -294,5 +298,5 @@ def run(env: paths.Env, here: paths.Project | None, choice: Choice, light: bool)
     app.run()
     if app.failure is not None:
         raise app.failure
-    if app.return_code:
-        raise BudgetError("The live view ended with an error; its traceback is above.")
+    if app.return_code:  # textual has told the error; it is a bug, and logged as one
+        raise getattr(app, "_exception", None) or RuntimeError("the live view failed")

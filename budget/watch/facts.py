@@ -200,6 +200,7 @@ class Reader:
         self._env = env
         self._here = here
         self._known: dict[tuple[str, Choice], tuple[tuple[object, ...], Facts]] = {}
+        self._projects: dict[str, paths.Project] = {}
         self._good: dict[str, Facts] = {}
         """What was last read of each project without an error."""
         self._tables: dict[tuple[object, ...], Table] = {}
@@ -213,9 +214,13 @@ class Reader:
         found = {self._here.key: self._here} if self._here else {}
         for path in paths.all_ledgers(self._env):
             key = os.path.basename(os.path.dirname(path))
-            if key not in found:
+            if key in found:
+                continue
+            if key not in self._projects:
                 with suppress(LedgerError):
-                    found[key] = _project(path, key)
+                    self._projects[key] = _project(path, key)
+            if key in self._projects:
+                found[key] = self._projects[key]
         return sorted(found.values(), key=lambda each: each.root)
 
     def config_files(self, choice: Choice) -> list[str]:
