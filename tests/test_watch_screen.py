@@ -212,13 +212,16 @@ def test_a_damaged_ledger_is_told_and_so_is_its_recovery(work: Work) -> None:
     work.hook("SessionStart", source="startup")
     work.step()
     file = next(work.state.glob("projects/*/ledger.db"))
-    kept = {path: path.read_bytes() for path in file.parent.glob("ledger.db*")}
+    kept = {path: path.read_bytes() for path in (file, file.with_name("ledger.db-wal"))}
     reading = Lines(work)
     try:
         reading.wait_for(" spent: ")
-        for path in kept:
-            path.write_bytes(b"no ledger" * 2_000)
+        # Other files take their places: SQLite has those that were there mapped into memory.
+        for path in file.parent.glob("ledger.db*"):
+            path.unlink()
+        file.write_bytes(b"no ledger" * 2_000)
         reading.wait_for(" error: The ledger ")
+        file.unlink()
         for path, data in kept.items():
             path.write_bytes(data)
         reading.wait_for(" recovered: the ledger of ")
