@@ -347,7 +347,7 @@ def _write(path: str, before: dict[str, Any], after: dict[str, Any], statusline:
     try:
         if os.path.exists(path):
             backup = f"{path}.before-budget"
-            if not os.path.exists(backup):  # the first copy is the one from before budget
+            if not os.path.lexists(backup):  # the first copy is the one from before budget
                 shutil.copy2(path, backup)
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=os.path.dirname(path), delete=False

@@ -6,7 +6,7 @@ terminal of 80, so a line holds one thing.
 
 from __future__ import annotations
 
-from budget.files import printable
+from budget.files import printable, printable_lines
 from budget.lean import UTC, Any, datetime
 from budget.messages import (
     amount,
@@ -178,7 +178,7 @@ def notification(
         "at": f"{datetime.fromtimestamp(now_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}",
         "project": project,
         "session": session_id,
-        "text": text,
+        "text": printable_lines(text),
         "budgets": [
             {
                 "name": each.budget.name,

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -114,10 +115,11 @@ def _open(address: str) -> None:
 
 def _write(path: str, text: str) -> None:
     """Whole or not at all."""
-    temporary = f"{path}.{os.getpid()}"
+    folder = os.path.dirname(os.path.abspath(path))
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
+        # By a name that nobody can guess: the folder may be one that others write to, too.
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder, delete=False) as file:
             file.write(text)
-        os.replace(temporary, path)
+        os.replace(file.name, path)
     except OSError as error:
         raise BudgetError(f"{path} cannot be written: {error.strerror}.") from error

@@ -9,6 +9,7 @@ import typer
 
 from budget import paths
 from budget.cli import options
+from budget.cli.place import check_inside
 from budget.errors import BudgetError
 from budget.schema import FILE_NAME, schema
 
@@ -46,11 +47,13 @@ def init(
     _, problems = checked(tomllib.loads(text))
     if problems:
         raise BudgetError(f"{'.'.join(problems[0].path)}: expected {problems[0].expected}.")
+    schema_path = os.path.join(os.path.dirname(path), FILE_NAME)
+    for each in () if user else (path, schema_path):
+        check_inside(each, found)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
-        schema_path = os.path.join(os.path.dirname(path), FILE_NAME)
         with open(schema_path, "w", encoding="utf-8") as file:
             file.write(json.dumps(schema(policy=False), indent=2) + "\n")
     except OSError as error:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from budget.cli import options
+from budget.cli.place import check_inside
 
 
 class Scope(enum.StrEnum):
@@ -52,6 +53,8 @@ def install(
 
     env, found = options.environment(), options.find(project)
     path = settings.settings_file(env, found, scope.value)
+    if scope is not Scope.user:
+        check_inside(path, found)
     with_hooks = hooks if hooks is not None else not statusline
     if statusline and not _agreed(settings.preview(path), path, yes):
         typer.echo("Nothing was changed.")

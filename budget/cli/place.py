@@ -20,6 +20,20 @@ def find(folder: str) -> paths.Project:
     raise BudgetError(f"{folder} is not a folder.")
 
 
+def check_inside(path: str, project: paths.Project) -> None:
+    """Raises `BudgetError` for a file of a project that a link leads out of it.
+
+    A clone may have one where a command is going to write.
+    """
+    real = os.path.realpath(path)
+    folders = map(os.path.realpath, (project.worktree, project.root))
+    if not any(os.path.commonpath((real, folder)) == folder for folder in folders):
+        raise BudgetError(
+            f"{path} is a link, or lies in one, that leads out of the project: nothing was written."
+            " Remove the link."
+        )
+
+
 def environment() -> dict[str, str]:
     return dict(os.environ)
 

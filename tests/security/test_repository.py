@@ -487,3 +487,54 @@ def test_a_record_of_steps_outside_the_clients_folder_is_not_read(machine: Machi
     path.write_text(step_line("m1"))
     answer = machine.hook(machine.event("Stop", transcript_path=str(path)))
     assert answer["systemMessage"].startswith(f"{OFF}The transcript {path} is outside")
+
+
+# -- where commands write --------------------------------------------------------------------------
+
+
+def command(machine: Machine, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "budget", *words],
+        cwd=machine.project,
+        env={**machine.env(), "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("budget.schema.json", ["init"]),
+        ("budget.toml", ["init", "--force"]),
+        ("settings.json", ["install", "--scope", "project"]),
+        ("settings.local.json", ["install", "--scope", "local"]),
+    ],
+    ids=lambda each: each if isinstance(each, str) else " ".join(each),
+)
+@pytest.mark.parametrize("whole_folder", [False, True], ids=["file", "folder"])
+def test_no_command_writes_through_a_link_that_leads_out(
+    machine: Machine, name: str, words: list[str], whole_folder: bool
+) -> None:
+    outside = machine.root / "precious"
+    outside.mkdir()
+    (outside / name).write_text("{}")
+    folder = machine.project / ".claude"
+    if whole_folder:
+        folder.rmdir()
+        folder.symlink_to(outside)
+    else:
+        (folder / name).symlink_to(outside / name)
+    run = command(machine, *words)
+    assert run.returncode == 3
+    assert "that leads out of the project: nothing was written. Remove the link." in run.stderr
+    assert {path.name: path.read_text() for path in outside.iterdir()} == {name: "{}"}
+
+
+def test_a_backup_is_not_written_through_a_link(machine: Machine) -> None:
+    (machine.project / ".claude" / "settings.json").write_text('{"model": "x"}')
+    backup = machine.project / ".claude" / "settings.json.before-budget"
+    backup.symlink_to(machine.home / "planted")
+    assert command(machine, "install", "--scope", "project").returncode == 0
+    assert not (machine.home / "planted").exists()
