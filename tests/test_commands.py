@@ -587,8 +587,15 @@ def test_the_help_of_a_command_explains_every_option(machine: Machine, name: str
         (("status", "--nope"), "No such option: --nope"),
         (("status", "extra"), "unexpected extra argument"),
         (("status", "--project"), "Option '--project' requires an argument."),
+        (("install", "--scope", "usr"), "expected one of user, project, local, got 'usr'."),
+        (("report", "wekly"), "project, user, got 'wekly'. Did you mean weekly?"),
+        (("init", "--session", "abc"), "'--session': expected a number, got 'abc'."),
+        (("init", "--session=abc"), "'--session': expected a number, got 'abc'."),
     ],
-    ids=["command", "near command", "option", "argument", "value"],
+    ids=[
+        *("command", "near command", "option", "argument", "value", "choice", "near choice"),
+        *("number", "number behind a sign"),
+    ],
 )
 def test_wrong_usage_exits_with_two(
     machine: Machine, arguments: tuple[str, ...], told: str

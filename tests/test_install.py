@@ -390,7 +390,7 @@ def test_a_settings_folder_that_cannot_be_made_is_named(person: Person) -> None:
 def test_there_are_three_scopes_and_no_fourth(person: Person) -> None:
     code, stdout, stderr = person.run("install", "--scope", "everyone")
     assert (code, stdout) == (2, "")
-    assert "'everyone' is not one of 'user', 'project', 'local'" in stderr
+    assert "expected one of user, project, local, got 'everyone'." in stderr
 
 
 # -- uninstall -------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from budget.cli import (
     statusline,
     verify,
     watch,
+    wording,
 )
 from budget.cli import status as status_command
 
@@ -51,6 +52,8 @@ app.command("simulate")(simulate.simulate)
 app.command("doctor")(doctor.doctor)
 app.command("watch")(watch.watch)
 app.command("statusline")(statusline.statusline)
+for each in app.registered_commands:
+    each.cls = wording.Command
 
 
 def _version(shown: bool) -> None:

@@ -1,19 +1,18 @@
 """`budget report`: what was spent, by time, session, model, agent, branch and so on."""
 
-import enum
 from typing import Annotated
 
 import typer
 
 from budget import report as reports
-from budget.cli import options, show_report
+from budget.cli import options, show_report, wording
 from budget.errors import OptionError
-
-View = enum.StrEnum("View", {name: name for name in reports.VIEWS})  # type: ignore[misc]
 
 
 def report(
-    by: Annotated[View, typer.Argument(metavar="VIEW", help="What the rows are.")] = View.daily,  # type: ignore[attr-defined]
+    by: Annotated[
+        str, typer.Argument(metavar="VIEW", help=f"What the rows are: {', '.join(reports.VIEWS)}.")
+    ] = "daily",
     since: Annotated[str, typer.Option(metavar="DATE", help="First day, as 2026-11-23.")] = "",
     until: Annotated[str, typer.Option(metavar="DATE", help="Last day.")] = "",
     timezone: Annotated[
@@ -25,7 +24,11 @@ def report(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
 ) -> None:
     """Show what was spent and on what, from the ledger. `budget import` books older sessions."""
+    if by not in reports.VIEWS:
+        known = ", ".join(f"'{name}'" for name in reports.VIEWS)
+        told = wording.worded(f"{by!r} is not one of {known}", (), ())
+        raise typer.BadParameter(told, param_hint="'VIEW'")
     try:
-        show_report.run(str(by), since, until, timezone, every, project, json, as_csv)
+        show_report.run(by, since, until, timezone, every, project, json, as_csv)
     except OptionError as error:
         raise typer.BadParameter(str(error)) from None
