@@ -54,7 +54,11 @@ class Watched:
         """Every chart of the page, and whether something is on it."""
         told: dict[str, bool] = self.page.evaluate(
             """() => Object.fromEntries([...document.querySelectorAll("canvas")].map((each) => {
-              const pen = each.getContext("2d");
+              // A copy: the browser complains of a canvas that is drawn for the screen and read.
+              const copy = document.createElement("canvas");
+              [copy.width, copy.height] = [each.width, each.height];
+              const pen = copy.getContext("2d", { willReadFrequently: true });
+              pen.drawImage(each, 0, 0);
               const dots = pen.getImageData(0, 0, each.width, each.height).data;
               return [each.id, dots.some((value) => value > 0)];
             }))"""

@@ -207,6 +207,7 @@ def test_a_bar_becomes_the_time_of_everything(page: browser.Watched, place: Plac
     box = page.page.locator("#chart-time").bounding_box()
     assert box is not None
     page.page.click("#chart-time", position={"x": box["width"] * 0.75, "y": box["height"] * 0.6})
+    page.page.wait_for_selector("#clear")
     assert exact(page) == total(place, "--since", "2026-11-23", "--until", "2026-11-29")
 
 
