@@ -79,11 +79,11 @@ def _show_finding(console: "Console", each: "Finding") -> None:
         lines(f"It said: {first}" if each.state == "ok" else f"It said: {said}", "dim")
     lines(each.advice, "dim")
     mark, style = _MARKS[each.state]
-    what = Text(f" {each.what:<{_INDENT - 3}} ", "" if each.state == "ok" else "bold")
+    loud = "" if each.state == "ok" else "bold"
     for number, (part, dim) in enumerate(parts):
-        head = Text(mark, style) + what if number == 0 else Text(" " * _INDENT)
-        console.print(head + Text(printable(part), dim), soft_wrap=True)
+        head = [(mark, style), (f" {each.what:<{_INDENT - 3}} ", loud)]
+        line = Text.assemble(*(head if number == 0 else [" " * _INDENT]), (printable(part), dim))
+        console.print(line, soft_wrap=True)
     for command in each.mend:  # whole, so that it can be copied
-        console.print(
-            Text(" " * _INDENT + "$ ", "dim") + Text(printable(command), "cyan"), soft_wrap=True
-        )
+        line = Text.assemble(" " * _INDENT, ("$ ", "dim"), (printable(command), "cyan"))
+        console.print(line, soft_wrap=True)
