@@ -28,8 +28,7 @@ lint: $(READY)
 	$(BIN)/mypy --platform win32 --cache-dir $(MYPY_CACHE_DIR)/win32 budget
 
 bench: $(READY)
-	$(BIN)/python -m bench.hook_time
-	$(BIN)/python -m bench.import_time
+	$(BIN)/python -m bench $(BENCH)
 
 SECONDS ?= 60
 fuzz: $(READY)

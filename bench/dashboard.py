@@ -2,7 +2,7 @@
 
     python -m bench.dashboard [--entries 1000 100000 ...] [--rounds 5]
 
-For each size of ledger (a year of work, as `bench.import_time` makes it, and one in which no two
+For each size of ledger (a year of work, as `bench.scene` makes it, and one in which no two
 steps are alike) it prints the page's size, the processor time of `budget dashboard --out` as a
 whole process, how long headless Chromium takes from asking for the file until everything is drawn,
 and from choosing a filter until everything is drawn again. Medians; it needs chromium and the test
@@ -18,7 +18,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.import_time import BUDGET, processor_s, year_of_entries
+from bench.commands import BUDGET
+from bench.processes import run
+from bench.scene import year_of_entries
 from budget.ledger import Ledger
 from budget.model import Step, Usage
 from budget.paths import find_project, ledger_file
@@ -59,10 +61,13 @@ def unlike_entries(env: dict[str, str], count: int) -> None:
 def measure(kind: str, count: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         env = {**os.environ, "HOME": folder, "BUDGET_HOME": f"{folder}/state"}
-        (year_of_entries if kind == "year" else unlike_entries)(env, count)
+        if kind == "year":
+            year_of_entries(env, Path(folder), count)
+        else:
+            unlike_entries(env, count)
         page = Path(folder, "page.html")
         words = [*BUDGET, "dashboard", "--project", folder, "--out", str(page)]
-        took = [processor_s(words, env)[0] for _ in range(rounds)]
+        took = [run(words, env).cpu_s for _ in range(rounds)]
         drawn, again = [], []
         with browser() as opened:
             for _ in range(rounds):

@@ -2,7 +2,7 @@
 
     python -m bench.statusline_time [--rounds 40]
 
-The yardstick is `python3 -I -c "import json, sqlite3"`, as in `bench.hook_time`; a second one has
+The yardstick is `python3 -I -c "import json, sqlite3"`, as in `bench.processes`; a second one has
 `-S`, with which the installed command starts, too. Each round times all of them in turn, as whole
 processes: the line for a week of booked work with three budgets and every field, the same with
 another status line beside it (`cat`), and the yardsticks. The ratios of the medians are the
@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.hook_time import PYTHON, YARDSTICK, YARDSTICK_S
+from bench.processes import BARE, BARE_S, PYTHON
 from budget import settings
 from tests.sample_work import made
 
@@ -51,7 +51,7 @@ def measure(rounds: int = 40) -> dict[str, float]:
         told = work.status_line_input()
         line, beside = installed(folder, ""), installed(folder, "cat")
         times: dict[str, list[float]] = {"bare": [], "bare_s": [], "line": [], "beside": []}
-        commands = {"bare": YARDSTICK, "bare_s": YARDSTICK_S, "line": line, "beside": beside}
+        commands = {"bare": [*BARE], "bare_s": [*BARE_S], "line": line, "beside": beside}
         for command in commands.values():
             timed(command, told, env)  # the first one compiles
         for _ in range(rounds):

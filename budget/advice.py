@@ -12,9 +12,11 @@ step, the summary, the end of the conversation, and up to five files that were r
 guess at what is kept, without system prompt and tools).
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from __future__ import annotations
 
+from collections.abc import Sequence
+
+from budget.lean import NamedTuple
 from budget.model import PICO, Step, Usage
 from budget.pricing import Table
 from budget.projection import (

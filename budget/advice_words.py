@@ -1,8 +1,9 @@
 """Advice in words: what happened, the numbers in dollars, one action. Pure."""
 
-from typing import Protocol
+from __future__ import annotations
 
 from budget.advice import Advice
+from budget.lean import Protocol
 from budget.messages import compact_command, duration, money
 from budget.model import PICO, Policy, Verdict
 from budget.windows import local_time, zone

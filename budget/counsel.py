@@ -3,13 +3,15 @@
 Collects what `advice` and `burn` need from the ledger.
 """
 
+from __future__ import annotations
+
 import os
 import re
-from typing import NamedTuple
 
 from budget import advice, burn, paths, projection
 from budget.evaluate import Decision
 from budget.files import read_some
+from budget.lean import NamedTuple
 from budget.ledger import Ledger
 from budget.model import Compaction, Policy, Verdict, Window
 from budget.pricing import Table

@@ -4,14 +4,15 @@ Each thing is said once per growth of the context. Where the config says `compac
 orders the compaction that pays; the module of the plugin carries it out.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
-from json import dumps
-from typing import NamedTuple
 
 from budget import advice, advice_words, counsel, events, paths, pipeline, sensor
 from budget.evaluate import Decision
 from budget.files import replace_own
+from budget.lean import NamedTuple, dumps
 from budget.ledger import Ledger
 from budget.model import Policy, Window
 

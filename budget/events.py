@@ -4,9 +4,9 @@
 person should know of: a ledger that was deleted, a grant that an agent asked for.
 """
 
-from json import dumps, loads
-from typing import Any, NamedTuple
+from __future__ import annotations
 
+from budget.lean import Any, NamedTuple, dumps, loads
 from budget.ledger import Ledger
 from budget.model import Budget, Source, Verdict, Window
 

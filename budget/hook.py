@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 
 from budget import paths, pipeline
 from budget.answers import ANSWERS, Answer, Setting, add_notices
+from budget.database import Database
 from budget.errors import BudgetError, DamagedLedgerError, InputError
 from budget.event import STOPPING, Event, event_of, moment_of, patience_s
 from budget.failure import failed, logged
@@ -31,6 +32,7 @@ _LAST_WITHIN_S = 1.4
 def main(arguments: list[str]) -> None:
     """Answers one event and ends the process. `--strict` makes a failure stop the work."""
     os.umask(0o077)
+    Database.ends_at_once = True
     env = dict(os.environ)
     context: dict[str, Any] = {"strict": "--strict" in arguments, "stdin": True}
     turn = allocate_lock()
@@ -210,6 +212,5 @@ def _reply(answer: Answer) -> None:
         sys.stdout.flush()
     except (OSError, ValueError):
         pass
-    # Ends at once: the interpreter's tear-down costs time, and an orderly close of the ledger
-    # would fold its log back with two fsyncs. The next connection takes the log up as it is.
+    # The interpreter's tear-down costs time, and an orderly close of the ledger does.
     os._exit(0)

@@ -4,13 +4,14 @@ Entries are facts. Totals are derived from them in the same transaction: per ses
 time and in all. Nothing here decides: it adds up.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from json import dumps, loads
-from typing import Any, NamedTuple
 
 from budget.chain import ENTRY_COLUMNS, SEALED, digest, first_link, link, seal
 from budget.database import Database
+from budget.lean import Any, NamedTuple, dumps, loads
 from budget.model import Compaction, Filter, Price, Spend, Step, Usage, Window
 from budget.pricing import Prices, Table, price
 from budget.transcript import Cursor

@@ -8,6 +8,8 @@ Times are integer milliseconds since the epoch, UTC.
 
 from __future__ import annotations
 
+from operator import add, sub
+
 from budget.lean import Any, NamedTuple
 
 PICO = 10**12
@@ -146,10 +148,10 @@ class Spend(NamedTuple):
         return self.picousd + self.bound_picousd + self.unattributed_picousd
 
     def plus(self, other: Spend) -> Spend:
-        return Spend(*map(int.__add__, self, other))
+        return Spend._make(map(add, self, other))
 
     def minus(self, other: Spend) -> Spend:
-        return Spend(*map(int.__sub__, self, other))
+        return Spend._make(map(sub, self, other))
 
 
 class ClientTotal(NamedTuple):

@@ -5,14 +5,16 @@ that changed since, from where it was left. So no hook reads every ledger, none 
 writing, and a file that is lost is made again.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 from budget import paths
 from budget.chain import seal
 from budget.errors import LedgerError
+from budget.lean import contextmanager, suppress
 from budget.ledger import Ledger
 from budget.reservations import replaced_by
 

@@ -4,14 +4,13 @@ The sensor reports it after each step of a session, the status line after each m
 measured 2026-11-23). Clients that pay per request tell nothing.
 """
 
+from __future__ import annotations
+
 import os
-from contextlib import suppress
-from datetime import datetime
-from json import dumps, loads
-from typing import Any, NamedTuple
 
 from budget import paths
 from budget.files import read_own, replace_own
+from budget.lean import Any, NamedTuple, datetime, dumps, loads, suppress
 from budget.model import PERCENT_UNITS
 
 STALE_MS = 15 * 60_000

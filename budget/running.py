@@ -5,10 +5,12 @@ What they have spent, hold and would pay for their context comes from the code t
 ledger has a total of.
 """
 
+from __future__ import annotations
+
 import os
-from typing import NamedTuple
 
 from budget import advice, counsel, events, projection, reservations
+from budget.lean import NamedTuple
 from budget.ledger import Ledger
 from budget.model import Filter, Spend, Step, Verdict, Window
 from budget.pricing import Table

@@ -94,19 +94,36 @@ class Between:
         self.prompt_id = prompt_id
         self.others = bytearray()
         """The lines that are no prompt and no tool's result, as far as their first keys tell."""
+        self._last = prompt_id
+        self._keys = _keys(prompt_id)
+        """What the first keys of its prompt and of its results end with."""
 
     def look(self, data: bytearray, start: int, end: int) -> None:
         """Takes in the whole lines of `data[start:end]`."""
         while start < end:
             stop = data.find(b"\n", start, end) + 1
             if not data.startswith(_REQUEST, start):
-                prompt_id = _answered(data, start, min(stop, start + _FIRST_KEYS))
-                if prompt_id:
-                    self.prompt_id = prompt_id
+                at = data.find(self._keys, start, min(stop, start + _FIRST_KEYS))
+                if at == -1 or data.find(b"{", start + 1, at) != -1:
+                    self._look_closely(data, start, stop)
                 else:
-                    self.prompt_id = last_prompt(data, start, stop) or self.prompt_id
-                    self.others += data[start:stop]
+                    self.prompt_id = self._last
             start = stop
+
+    def _look_closely(self, data: bytearray, start: int, stop: int) -> None:
+        """Takes in a line of another prompt, or of another kind."""
+        prompt_id = _answered(data, start, min(stop, start + _FIRST_KEYS))
+        if prompt_id:
+            self._last, self._keys = prompt_id, _keys(prompt_id)
+        else:
+            prompt_id = last_prompt(data, start, stop)
+            self.others += data[start:stop]
+        self.prompt_id = prompt_id or self.prompt_id
+
+
+def _keys(prompt_id: str) -> bytes:
+    # Two newlines are in no line.
+    return b'%s%s",%s' % (_PROMPT, prompt_id.encode(), _USER) if prompt_id else b"\n\n"
 
 
 def _answered(data: bytearray, start: int, end: int) -> str:

@@ -78,6 +78,13 @@ _decode = Decoder(_Line).decode
 _NO_SPLIT, _NO_TOOLS = _Split(), _Tools()
 # Names recur: of models, branches, tiers.
 _name = lru_cache(maxsize=256)(clean)
+
+
+@lru_cache(maxsize=256)
+def _names(*told: str | None) -> tuple[str, ...]:
+    return tuple(map(clean, told))
+
+
 _model = lru_cache(maxsize=256)(priced_model)
 
 
@@ -110,6 +117,9 @@ def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
         tools.web_search_requests,
     )
     iterations = usage.iterations
+    branch, speed, geo, tier = _names(
+        told.gitBranch, usage.speed, usage.inference_geo, usage.service_tier
+    )
     step = Step._make(
         (
             clean(message.id),
@@ -117,13 +127,13 @@ def decoded(line: bytearray, writer: Writer, prompt_id: str) -> Found | None:
             writer.agent,
             writer.agent_id,
             prompt_id,
-            _name(told.gitBranch),
+            branch,
             _model(told.requestedModel, message.model),
             milliseconds(told.timestamp),
             counts,
-            _name(usage.speed),
-            _name(usage.inference_geo),
-            _name(usage.service_tier),
+            speed,
+            geo,
+            tier,
             1,
             parts_of(iterations, counts) if iterations else (),
             None,

@@ -5,12 +5,12 @@ told from a run that was done: with `claude -p` both exit 0, and text output say
 Standard library only: hooks import it.
 """
 
+from __future__ import annotations
+
 import os
-from contextlib import suppress
-from json import dumps, loads
-from typing import Any, NamedTuple
 
 from budget.files import appending, read_own
+from budget.lean import Any, NamedTuple, dumps, loads, suppress
 
 VARIABLE = "BUDGET_RUN"
 PREFIX = "budget-run-"

@@ -355,9 +355,9 @@ def test_a_ledger_of_next_to_nothing_is_a_page(
 
 def test_100_000_entries_are_a_page_below_3_mb(opened: "Browser", tmp_path: Path) -> None:
     place = Place(tmp_path, config="")
-    from bench.import_time import year_of_entries
+    from bench.scene import year_of_entries
 
-    year_of_entries({**place.env, "HOME": str(place.folder)}, 100_000)
+    year_of_entries(place.env, place.folder, 100_000)
     assert Path(ledger_file(place.env, place.project)).exists()
     address = written(place, now_ms=1_763_000_000_000 + 365 * 24 * HOUR_MS)
     assert (place.home / "page.html").stat().st_size < 3_000_000

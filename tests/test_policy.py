@@ -2,6 +2,7 @@
 
 import json
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from budget import keys, rules
 from budget.errors import ConfigError
-from budget.evaluate import Decision, spent
+from budget.evaluate import Decision, matches, spent
 from budget.merge import Layer
 from budget.model import (
     COUNTED_UNITS,
@@ -793,3 +794,8 @@ def test_a_filtered_budget_leaves_out_what_no_step_tells_of() -> None:
         budget._replace(branches=one),
     ):
         assert spent(filtered, spend) == 8 + 9
+
+
+@given(st.text("ab-", max_size=8), st.text("ab-**?[]!", max_size=6))
+def test_patterns_of_filters_match_as_those_of_a_shell(text: str, pattern: str) -> None:
+    assert matches(text, pattern) == fnmatchcase(text, pattern)

@@ -15,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from budget import scanning, transcript
+from budget.chain import ENTRY_COLUMNS
 from budget.errors import InputError
 from budget.ledger import Ledger
 from budget.model import MAX_TOKENS, Step, Usage
@@ -590,7 +591,7 @@ LINES = st.lists(st.sampled_from(SHORT_LINES), min_size=1, max_size=12)
 def everything(ledger: Ledger) -> tuple[Any, ...]:
     """All a ledger says about what was read; the tool calls have a test of their own."""
     cursors = rows(ledger.path, "cursors", "path, session_id, offset, head, prompt_id, bad_lines")
-    entries = rows(ledger.path, "entries")
+    entries = rows(ledger.path, "entries", ENTRY_COLUMNS)  # their place in the chain may differ
     return entries, stored_totals(ledger.path), cursors
 
 
@@ -693,7 +694,6 @@ def test_a_step_that_names_the_one_before_is_not_taken_for_it(file: Path) -> Non
 
 def strip_heads(facts: tuple[Any, ...]) -> tuple[Any, ...]:
     entries, totals, cursors = facts
-    entries = [entry[1:] for entry in entries]  # `seq` rises with every change
     return entries, totals, [cursor[:3] + cursor[4:] for cursor in cursors]
 
 
@@ -1015,6 +1015,7 @@ def test_the_first_keys_of_a_line_tell_what_the_whole_line_does(
         place = Place(str(path), SESSION)
         quick = list(read(place, Cursor()))
         monkeypatch.setattr(scanning, "_answered", lambda *_: "")
+        monkeypatch.setattr(scanning, "_keys", lambda _: b"\n\n")
         slow = list(read(place, Cursor()))
     assert [batch.cursor for batch in quick] == [batch.cursor for batch in slow]
     assert [batch.steps for batch in quick] == [batch.steps for batch in slow]

@@ -57,21 +57,42 @@ def spawn_agents(
             return loop(request)
         if request.called("Agent"):
             return Answer("noted", usage=usage)
-        calls = tuple(
-            Call(
-                "Agent",
-                {
-                    "description": f"Count as {marker}",
-                    "prompt": f"[[{marker}]] Count with Bash.",
-                    "subagent_type": "general-purpose",
-                    **foreground,
-                },
-            )
-            for marker in markers
-        )
+        calls = tuple(agent(marker, **foreground) for marker in markers)
         return Answer(f"starting {count} agents", calls, usage)
 
     return script
+
+
+def workflow(count: int) -> Call:
+    """Asks for a workflow of ``count`` agents in parallel, each with its marker ``[[agent-k]]``.
+
+    The client asks the person first, so ``permissions.allow`` needs ``Workflow``. It runs in the
+    background and ends with a notification. Its agents write
+    ``subagents/workflows/wf_*/agent-*.jsonl``, beside a journal (2.1.330, 2026-11-27).
+    """
+    return Call(
+        "Workflow",
+        {
+            "script": "export const meta = { name: 'count', description: 'Agents that count' }\n"
+            f"const markers = {json.dumps([agent_marker(k) for k in range(1, count + 1)])}\n"
+            "const told = await parallel(markers.map(marker => () =>\n"
+            "  agent(`[[${marker}]] Count with Bash.`, { label: marker })))\n"
+            "return { told }\n"
+        },
+    )
+
+
+def agent(marker: str, **more: object) -> Call:
+    """Asks for a general-purpose agent whose prompt carries a marker."""
+    return Call(
+        "Agent",
+        {
+            "description": f"Count as {marker}",
+            "prompt": f"[[{marker}]] Count with Bash.",
+            "subagent_type": "general-purpose",
+            **more,
+        },
+    )
 
 
 def summary(usage: Usage = NO_USAGE) -> Script:
