@@ -46,11 +46,13 @@ $(VENV):
 	@place="$(PLACES)/venv-$$(pwd | cksum | cut -d ' ' -f 1)"; \
 	  if [ -z "$$CI" ] && mkdir -p "$$place" 2>/dev/null; then ln -s "$$place" $@; else mkdir $@; fi
 
-$(READY): pyproject.toml budget/__init__.py | $(VENV)
+$(VENV)/pyvenv.cfg: | $(VENV)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "codebudget needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Preparing $(VENV) (once) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv "$$(cd $(VENV) && pwd -P)" # it takes no link
+
+$(READY): pyproject.toml budget/__init__.py | $(VENV)/pyvenv.cfg
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@
 

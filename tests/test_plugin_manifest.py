@@ -242,9 +242,10 @@ def test_the_client_installs_it_from_a_marketplace_and_doctor_finds_it(clean_cop
 def test_the_environment_of_a_checkout_is_not_copied_into_the_client(clean_copy: Path) -> None:
     with Home() as home:
         env = {"PATH": os.environ["PATH"], "HOME": str(home.home)}
-        subprocess.run(["make", "-s", ".venv"], cwd=clean_copy, env=env, check=True)
+        subprocess.run(["make", "-s", ".venv/pyvenv.cfg"], cwd=clean_copy, env=env, check=True)
         environment = clean_copy / ".venv"
         assert environment.is_symlink()
+        subprocess.run([environment / "bin" / "python", "-m", "pip", "--version"], check=True)
         assert environment.resolve().is_relative_to(home.home / ".cache" / "codebudget")
         (environment / "large").write_bytes(bytes(1_000_000))
         assert client(home, "plugin", "marketplace", "add", str(clean_copy)).returncode == 0
