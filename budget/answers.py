@@ -31,6 +31,8 @@ class Setting(NamedTuple):
     now_ms: int
     remade: bool = False
     """Whether the ledger was there before, is gone, and was made anew now."""
+    restored: tuple[str, ...] = ()
+    """What was done about a ledger that something else had changed."""
     people_remade: bool = False
     """Whether that of people was damaged, and is made anew."""
 
@@ -39,6 +41,7 @@ def _session_start(setting: Setting, decision: Decision) -> Answer:
     from budget import environment, overrides, sweep  # only here: once a session
 
     sweep.sweep(setting.env, setting.now_ms / 1000)
+    sweep.forget(setting.ledger, setting.now_ms)
     answer: Answer = {}
     led = overrides.told(setting.env, setting.event.project)
     for text in (*sweep.closed(setting.env), *led):
@@ -340,6 +343,8 @@ def add_notices(
         _record(setting, events.REMADE, {})
     if setting.people_remade:
         notices["people remade"] = messages.PEOPLE_REMADE
+    for text in (*setting.restored, *filter(None, [reading.restored])):
+        notices[f"restored|{text}"] = text
     notices |= {f"unreadable|{text}": text for text in reading.unreadable}
     if reading.bad_lines:
         notices["bad"] = (

@@ -152,6 +152,26 @@ class Database:
                 tables.bring_up(self._connection, version, self._root)
                 self.is_new = version == 0
 
+    def guard_anew(self) -> None:
+        """Makes the guards of the tables anew. Inside a transaction."""
+        from budget import tables  # only where they were touched
+
+        tables.guard(self._connection)
+
+    def copy_to(self, path: str) -> None:
+        """A copy as it is on disk, this connection's open transaction left out."""
+        source = self._connect()
+        try:
+            target = sqlite3.connect(path, isolation_level=None)
+            try:
+                source.backup(target)
+            finally:
+                target.close()
+        except sqlite3.Error as error:
+            raise _explained(path, error) from error
+        finally:
+            source.close()
+
     def _use_write_ahead_log(self) -> None:
         """Changes the journal's mode. SQLite does not wait for others there, so this does."""
         until = time.monotonic() + self._wait_s

@@ -21,7 +21,7 @@ _OF_ENTRIES = """sum(responses) AS steps, sum(input_tokens) AS input_tokens,
   coalesce(sum(picousd), 0) AS picousd, sum(bound_picousd) AS bound_picousd,
   sum(listed_picousd) AS listed_picousd, 0 AS unattributed_picousd,
   count(*) - count(picousd) AS unpriced_steps"""
-_BEFORE = """(SELECT coalesce(sum(listed_picousd), 0) FROM entries
+_TRUE_BEFORE = """(SELECT coalesce(sum(listed_picousd), 0) FROM entries
   WHERE entries.session_id = client_totals.session_id AND at_ms < since_ms)"""
 
 
@@ -55,7 +55,7 @@ def replace(ledger: Ledger) -> None:
     ledger.write(f"INSERT INTO totals ({TOTALS}) SELECT * FROM derived_totals")
     ledger.write("DELETE FROM prompt_totals")
     ledger.write(f"INSERT INTO prompt_totals ({PROMPTS}) SELECT * FROM derived_prompts")
-    ledger.write(f"UPDATE client_totals SET before_picousd = {_BEFORE} WHERE since_ms > 0")
+    ledger.write(f"UPDATE client_totals SET before_picousd = {_TRUE_BEFORE}")
 
 
 def wrong_totals(ledger: Ledger) -> list[tuple[tuple[object, ...], Spend, Spend]]:
@@ -83,9 +83,8 @@ def wrong_prompts(
 def wrong_befores(ledger: Ledger) -> list[tuple[str, str, int, int]]:
     """(session id, source, kept, added up anew) of what sessions cost before their client began."""
     rows: list[tuple[str, str, int, int]] = ledger.rows(
-        f"SELECT session_id, source, before_picousd, {_BEFORE} AS anew FROM client_totals"
-        " WHERE before_picousd <> CASE WHEN since_ms > 0 THEN"
-        f" {_BEFORE} ELSE 0 END"
+        f"SELECT session_id, source, before_picousd, {_TRUE_BEFORE} FROM client_totals"
+        f" WHERE before_picousd <> {_TRUE_BEFORE}"
     )
     return rows
 

@@ -16,8 +16,11 @@ GRANT = "grant"
 GRANT_REFUSED = "grant refused"
 HELD = "held"
 REMADE = "ledger made anew"
+CHANGED = "ledger changed"
+REBUILT = "ledger rebuilt"
+RESTORED = "ledger restored"
 COMPACTION = "compaction ordered"
-NOTABLE = (GRANT_REFUSED, HELD, REMADE)
+NOTABLE = (GRANT_REFUSED, HELD, REMADE, CHANGED, REBUILT, RESTORED)
 """Kinds that a person should hear of."""
 
 

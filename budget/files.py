@@ -83,6 +83,23 @@ def replace_own(path: str, text: str | bytes, at_top: bool = False) -> None:
         raise
 
 
+def overwrite_own(path: str, data: bytes) -> None:
+    """Writes over the beginning of a file, made where there is none; what is longer stays.
+
+    A reader may find half of it: it has to tell by the content. It takes 6 microseconds where
+    `replace_own` takes 1,000. Raises as `read_own`, or `OSError`.
+    """
+    try:
+        fd = _open_own(path, _NEW)
+    except FileNotFoundError:
+        make_folder(os.path.dirname(path))
+        fd = _open_own(path, _NEW)
+    try:
+        os.write(fd, data.ljust(os.fstat(fd).st_size))
+    finally:
+        os.close(fd)
+
+
 def append_own(path: str, text: str) -> None:
     """Adds to a file, made where there is none. Raises `OSError`."""
     make_folder(os.path.dirname(path))

@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from json import loads
 from typing import NamedTuple
 
@@ -119,6 +119,18 @@ def size_of(sessions: list[Session]) -> int:
     )
 
 
+def sessions_of(env: paths.Env, project: paths.Project, known: Iterable[str]) -> list[Session]:
+    """The sessions of one project, the oldest first: those started in it, and the `known` files."""
+    root = os.path.join(paths.claude_folder(env), "projects")
+    files = set(known)
+    found = [
+        each
+        for each in find_sessions(root)
+        if each.path in files or paths.find_project(each.folder).key == project.key
+    ]
+    return sorted(found, key=lambda each: (each.started, each.mtime_ns))
+
+
 def import_sessions(
     sessions: list[Session],
     env: paths.Env,
@@ -143,20 +155,21 @@ def import_sessions(
     gc.disable()  # hundreds of thousands of small values, none of them in a cycle
     try:
         for project, group in by_project.items():
-            summary = _joined(summary, _import_project(project, group, env, now_ms, progress))
+            summary = _joined(summary, import_into(project, group, env, now_ms, progress))
     finally:
         if collects:
             gc.enable()
     return summary
 
 
-def _import_project(
+def import_into(
     project: paths.Project,
     sessions: list[Session],
     env: paths.Env,
     now_ms: int,
-    progress: Callable[[int], None],
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Summary:
+    """Books sessions into the ledger of one project, wherever they were started."""
     policy = pipeline.policy_of(env, project)
     ledger = pipeline.open_ledger(env, project)
     try:

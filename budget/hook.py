@@ -14,14 +14,16 @@ import time
 from _thread import LockType, allocate_lock, start_new_thread
 from collections.abc import Callable, Mapping
 
-from budget import paths, pipeline
+from budget import anchor, paths, pipeline
 from budget.answers import ANSWERS, Answer, Setting, add_notices
 from budget.database import Database
-from budget.errors import BudgetError, DamagedLedgerError, InputError
+from budget.errors import BudgetError, DamagedLedgerError, InputError, LedgerError
 from budget.event import STOPPING, Event, event_of, moment_of, patience_s
 from budget.failure import failed, logged
 from budget.files import printable_lines
 from budget.lean import Any, dumps, loads, suppress
+from budget.ledger import Ledger
+from budget.verdicts import standing
 
 _LARGEST_INPUT = 256 * 1024 * 1024
 # The client waits for 15 seconds, at the end of a session for 1.5 (see `hooks.json`).
@@ -147,12 +149,20 @@ def _respond(payload: Any, env: paths.Env, now_ms: int, context: dict[str, Any])
     context["policy"] = policy
     ledger = pipeline.open_ledger(env, event.project, wait_s=patience_s(event))
     context["ledger"] = ledger
+    if ledger.is_new:
+        from budget import salvage  # once for each ledger
+
+        salvage.begin(ledger)
+    anchor_file = paths.anchor_file(env, event.project)
+    trouble = anchor.compare(ledger, anchor_file)
+    restored = _restored(trouble, ledger, event, env, now_ms) if trouble else ()
     if event.name == "SessionStart":
         from budget import mending  # only at the start of a session
 
         mending.check(ledger, env)
     setting = Setting(
-        *(event, policy, ledger, env, now_ms, bool(lost) and ledger.is_new),
+        *(event, policy, ledger, env, now_ms, bool(lost or trouble) and ledger.is_new),
+        restored=restored,
         people_remade=paths.people_ledger_file(env) in context.get("remade", ()),
     )
     moment = moment_of(event, env, now_ms)
@@ -170,7 +180,29 @@ def _respond(payload: Any, env: paths.Env, now_ms: int, context: dict[str, Any])
         return ANSWERS[event.name](setting, decision)
     answer = ANSWERS[event.name](setting, decision)
     add_notices(answer, setting, reading, decision)
+    # What could not be mended yet is still to be seen by the next hook.
+    if not trouble or not anchor.compare(ledger, anchor_file):
+        anchor.keep(ledger, anchor_file, standing(decision, now_ms))
     return answer
+
+
+def _restored(
+    trouble: anchor.Trouble, ledger: Ledger, event: Event, env: paths.Env, now_ms: int
+) -> tuple[str, ...]:
+    """What was done about a ledger that is not what it was, for the person.
+
+    What cannot be done now does not lift a budget that is known to be used up.
+    """
+    from budget import restoring  # only where there is trouble
+
+    if event.name == "SessionEnd":  # there is no time: the next hook does it
+        return ()
+    try:
+        return tuple(restoring.restore(ledger, trouble, env, event.project, now_ms))
+    except DamagedLedgerError:
+        raise
+    except LedgerError as error:
+        return (f"something else than budget changed this project's ledger. {error}",)
 
 
 def _is_nested(context: Mapping[str, Any]) -> bool:

@@ -47,6 +47,9 @@ Bucket = tuple[str, int | str, str, str, str, str]
 
 EVERYTHING = Filter()
 
+Floors = tuple[tuple[Any, ...], ...]
+"""(budget, unit, window, amount) of each budget."""
+
 
 class Booked(NamedTuple):
     """What a booking changed."""
@@ -59,6 +62,20 @@ class Booked(NamedTuple):
 
 class Ledger(Database):
     """Every method that writes belongs inside `transaction()`."""
+
+    _floors: Floors | None = None
+
+    @property
+    def floors(self) -> Floors:
+        """What was known to be spent before the ledger lost it, or was changed."""
+        if self._floors is None:
+            told = self.fact("floors")
+            self._floors = tuple(map(tuple, loads(told))) if told else ()
+        return self._floors
+
+    @floors.setter
+    def floors(self, known: Floors) -> None:
+        self._floors = known
 
     def cursors(self, session_id: str) -> dict[str, Cursor]:
         """How far each file of a session was read, by path."""
@@ -107,7 +124,7 @@ class Ledger(Database):
                 new += 1
                 changes.add_new(_values(step, prices.of(step)))
                 continue
-            booked, _ = _entry(row)
+            booked, _ = entry_of(row)
             if booked.session_id != step.session_id:
                 changes.copies.append((step.session_id, step.message_id))
             higher = booked.joined(step)
@@ -127,12 +144,16 @@ class Ledger(Database):
             known |= {row[0]: row for row in self.rows(query, *some)}
         return known
 
+    def booked(self, message_ids: list[str]) -> dict[str, Step]:
+        """Those of the steps that are booked, by message id."""
+        return {name: entry_of(row)[0] for name, row in self._known(message_ids).items()}
+
     def reprice_unpriced(self, table: Table) -> int:
         """Prices what was booked without a price and has one in this table; how many entries."""
         changes = _Changes(self)
         done = 0
         for row in self.rows(f"SELECT {_PLACED} FROM entries WHERE picousd IS NULL"):
-            step, _ = _entry(row)
+            step, _ = entry_of(row)
             cost = price(step, table)
             if cost.picousd is not None:
                 done += 1
@@ -207,6 +228,17 @@ class Ledger(Database):
         sums = [(start, Spend(*self.row(where, span, start, end))) for start, end in windows]
         return [(start, spend) for start, spend in sums if any(spend)]
 
+    def prompt_sums(self, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
+        """Sums over [start, end), whole quarters of an hour, by prompt."""
+        sums = ", ".join(f"sum({field})" for field in _OF_PROMPTS)
+        rows = self.rows(
+            f"SELECT prompt_id, {sums} FROM prompt_totals WHERE quarter >= ? AND quarter < ?"
+            " GROUP BY prompt_id",
+            start_ms,
+            end_ms,
+        )
+        return [(row[0], Spend._make((*row[1:11], 0, row[11]))) for row in rows]
+
     def entry_sums_by(self, column: str, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
         """The same from the entries, for what totals are not kept by."""
         # Of all entries, the index of times would only be a detour: `+` keeps SQLite from it.
@@ -235,7 +267,7 @@ class Ledger(Database):
             f"SELECT {_COLUMNS}, seq FROM entries WHERE seq > ? ORDER BY seq LIMIT 5000", last
         ):
             last = rows[-1][-1]
-            yield from (_entry(row[:-1]) for row in rows)
+            yield from (entry_of(row[:-1]) for row in rows)
 
     def steps_between(
         self, start_ms: int, end_ms: int, session_id: str | None
@@ -247,7 +279,7 @@ class Ledger(Database):
             " ORDER BY at_ms, seq",
             *((start_ms, end_ms) if session_id is None else (start_ms, end_ms, session_id)),
         )
-        return [(step, _spend(step, cost)) for step, cost in map(_entry, rows)]
+        return [(step, _spend(step, cost)) for step, cost in map(entry_of, rows)]
 
     def unattributed_between(self, start_ms: int, end_ms: int) -> list[tuple[int, str, str, int]]:
         """(quarter, session id, user, picodollars) of what appeared in [start, end)."""
@@ -368,7 +400,7 @@ class Ledger(Database):
             " AND agent_id = ? AND responses = 1 ORDER BY at_ms DESC, seq DESC LIMIT ?",
             *(session_id, since_ms, until_ms, agent_id, count),
         )
-        return [_entry(row)[0] for row in reversed(rows)]
+        return [entry_of(row)[0] for row in reversed(rows)]
 
     def first_steps(self, agent: str, count: int) -> list[Step]:
         """First steps of the last agents of a type (empty: any but `main`) among recent entries."""
@@ -382,7 +414,7 @@ class Ledger(Database):
             agent,
             count,
         )
-        return [_entry(row)[0] for row in rows]
+        return [entry_of(row)[0] for row in rows]
 
     # -- what another ledger takes over ----------------------------------------------------------
 
@@ -395,7 +427,7 @@ class Ledger(Database):
         rows = self.rows(
             f"SELECT {_COLUMNS}, seq FROM entries WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit
         )
-        return [_entry(row[:-1]) for row in rows], rows[-1][-1] if rows else seq
+        return [entry_of(row[:-1]) for row in rows], rows[-1][-1] if rows else seq
 
     def unattributed_since(self, seq: int) -> list[tuple[int, str, int, str, int]]:
         """(seq, session id, quarter, user, picodollars) of what changed since `seq`."""
@@ -415,7 +447,7 @@ class Ledger(Database):
     def last_booked(self, count: int) -> list[tuple[int, Step, Price]]:
         """The entries that were booked or raised last, with their `seq`; the newest first."""
         rows = self.rows(f"SELECT {_COLUMNS}, seq FROM entries ORDER BY seq DESC LIMIT ?", count)
-        return [(row[-1], *_entry(row[:-1])) for row in rows]
+        return [(row[-1], *entry_of(row[:-1])) for row in rows]
 
     def absorb(self, entries: Iterable[tuple[Step, Price]]) -> list[Step]:
         """Takes entries over as they are, price included; a known one follows its change.
@@ -432,7 +464,7 @@ class Ledger(Database):
                 changes.add_new(_values(step, cost))
                 new.append(step)
                 continue
-            known, old_cost = _entry(row)
+            known, old_cost = entry_of(row)
             if (known, old_cost) != (step, cost) and known.usage.highest(step.usage) == step.usage:
                 changes.replace(row, step, cost)
         changes.write()
@@ -516,7 +548,7 @@ class _Changes:
     def replace(self, row: tuple[Any, ...], step: Step, cost: Price) -> None:
         """A known entry, as a row of `_PLACED`, by what is known of its step now."""
         self._replaced.append((row, _values(step, cost)))
-        known, old_cost = _entry(row)
+        known, old_cost = entry_of(row)
         self._add(known, Spend().minus(_spend(known, old_cost)))
         self._add(step, _spend(step, cost))
 
@@ -622,7 +654,7 @@ def _values(step: Step, cost: Price) -> tuple[Any, ...]:
     )
 
 
-def _entry(row: tuple[Any, ...]) -> tuple[Step, Price]:
+def entry_of(row: tuple[Any, ...]) -> tuple[Step, Price]:
     """The reverse of `_values`; what follows in the row does not matter."""
     parts = tuple(Usage(*part) for part in loads(row[18])) if row[18] else ()
     step = Step._make((*row[:8], Usage(*row[8:14]), *row[14:18], parts, row[19], "", row[20]))

@@ -151,6 +151,11 @@ def session_policy_files(env: Env, project: Project, session_id: str) -> tuple[s
     return os.path.join(project_folder(env, project), "sessions", name), copy
 
 
+def anchor_file(env: Env, project: Project) -> str:
+    """What the project's ledger stood at, apart from it (see `anchor.py`)."""
+    return os.path.join(state_folder(env), "anchors", project.key)
+
+
 def people_ledger_file(env: Env) -> str:
     """What people spent over all projects of this machine (see `people.py`)."""
     return os.path.join(state_folder(env), "people", "ledger.db")

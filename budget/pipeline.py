@@ -32,6 +32,7 @@ _POLL_S = 0.02
 # How long one hook reads sessions from before the ledger (see `_Booking.read_backlog`).
 BACKLOG_S = 1.0
 _BACKLOG = "backlog"
+ALL = "all"
 _SAME_MOMENT_S = 0.2
 _SHORTLY_S = 0.2
 
@@ -77,6 +78,8 @@ class Reading(NamedTuple):
     late: bool = False
     """The step that was just made is neither in a transcript nor in the client's own total."""
     unreadable: tuple[str, ...] = ()
+    restored: str = ""
+    """What came of reading everything again, where the ledger had lost something."""
 
 
 def layers(env: paths.Env, project: paths.Project) -> list[Layer]:
@@ -235,6 +238,7 @@ class _Booking:
         self._bad_lines = 0
         self._unfinished = False
         self._unreadable: list[str] = []
+        self._restored = ""
 
     def read_all(self) -> None:
         for place in self._places():
@@ -263,7 +267,17 @@ class _Booking:
         """
         starts = [self._window_start_ms(budget) for budget in policy.budgets]
         since_ms = min((start for start in starts if start is not None), default=None)
+        if self._ledger.fact(_BACKLOG) == ALL:  # something was lost: everything counts
+            since_ms = 0
+            if self._unfinished or not self._moment.transcript:
+                return
         self._deadline = time.monotonic() + BACKLOG_S
+        if since_ms == 0 and self._ledger.fact("salvage"):
+            from budget import salvage  # only after damage
+
+            if not salvage.go_on(self._ledger, self._deadline):
+                self._unfinished = True
+                return
         if since_ms is not None and self._moment.transcript:
             for path in self._other_transcripts(since_ms):
                 session_id = os.path.basename(path).removesuffix(".jsonl")
@@ -277,6 +291,11 @@ class _Booking:
                     self._unfinished = True
                     return
         with self._ledger.transaction():
+            if self._ledger.fact(_BACKLOG) == ALL:
+                from budget import restoring  # only after a loss
+
+                done = restoring.finish(self._ledger, self._table, self._moment.now_ms)
+                self._restored = done.text
             self._ledger.set_fact(_BACKLOG, None)
 
     def _window_start_ms(self, budget: Budget) -> int | None:
@@ -319,7 +338,11 @@ class _Booking:
         self._pending.clear()
 
     def reading(self) -> Reading:
-        return Reading(self._bad_lines, self._unfinished, unreadable=tuple(self._unreadable))
+        return Reading(
+            *(self._bad_lines, self._unfinished),
+            unreadable=tuple(self._unreadable),
+            restored=self._restored,
+        )
 
     def _read(self, place: Place) -> None:
         cursor = self._cursors.get(place.path, Cursor())

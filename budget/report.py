@@ -16,9 +16,9 @@ PERIODS = tuple(PERIOD_NAMES)
 GROUPS = ("session", "model", "agent", "branch", "prompt", "project", "user")
 VIEWS = (*PERIODS, *GROUPS)
 
-# What a total of the ledger is grouped by; the other groups are summed from the entries.
+# What a total of the ledger is grouped by. Prompts have sums of their own; those of sessions are
+# summed from the entries.
 _TOTAL_COLUMNS = {"model": "model", "agent": "agent", "branch": "branch"}
-_ENTRY_COLUMNS = {"session": "session_id", "prompt": "prompt_id"}
 _UNATTRIBUTED = "(unattributed)"
 _GRANTS = 100
 
@@ -97,9 +97,10 @@ def _grouped(query: Query, ledger: Ledger) -> list[tuple[str, Spend]]:
     if query.by == "user":
         sums = ledger.sums_by("user", query.start_ms, query.end_ms)
         rows = [(key, spend._replace(unattributed_picousd=0)) for key, spend in sums]
+    elif query.by == "prompt":
+        rows = ledger.prompt_sums(query.start_ms, query.end_ms)
     else:
-        column = _ENTRY_COLUMNS[query.by]
-        rows = ledger.entry_sums_by(column, query.start_ms, query.end_ms)
+        rows = ledger.entry_sums_by("session_id", query.start_ms, query.end_ms)
     keyed = [(key or "(none)", spend) for key, spend in rows]
     sessions = ledger.unattributed_by_session(query.start_ms, query.end_ms)
     if query.by == "session":
@@ -154,6 +155,5 @@ def open_ledgers(env: paths.Env, project: paths.Project, every: bool) -> list[Le
 
 def row_facts(key: str, spend: Spend) -> dict[str, Any]:
     """A row as programs read it."""
-    counts, money = spend[: len(_COUNTS)], (spend.picousd, spend.unattributed_picousd)
-    values = (key, *counts, *map(usd6, money), spend.unpriced_steps)
-    return dict(zip(FACTS, values, strict=True))
+    usd, beyond = usd6(spend.picousd), usd6(spend.unattributed_picousd)
+    return dict(zip(FACTS, (key, *spend[:7], usd, beyond, spend.unpriced_steps), strict=True))

@@ -2,17 +2,23 @@
 
 Old are, of sessions that ended long ago: reports of the sensor, marks of failures, what held.
 
-What they told is in the ledger, or was said. Ledgers, policies and logs are never touched.
+What they told is in the ledger, or was said. Policies and logs are never touched; ledgers forget
+what was said and what was stopped more than a year ago, never what was spent.
 """
 
 import os
 import shutil
 
-from budget import paths
-from budget.errors import StateError
+from budget import events, paths
+from budget.errors import LedgerError, StateError
 from budget.files import check_file, check_folder
+from budget.lean import suppress
+from budget.ledger import Ledger
 
 KEPT_S = 30 * 86_400
+SAID_MS = 400 * 86_400_000
+"""Longer than any window but `total`: there a warning may be said once more after a year."""
+EVENTS_MS = 400 * 86_400_000
 
 
 def closed(env: paths.Env) -> list[str]:
@@ -53,6 +59,19 @@ def sweep(env: paths.Env, now_s: float) -> None:
                 shutil.rmtree(entry.path, ignore_errors=True)
             else:
                 _remove(entry.path)
+
+
+def forget(ledger: Ledger, now_ms: int) -> None:
+    """Takes out of a ledger what told of long ago: what was said once, warnings, stops.
+
+    Grants are in reports, and incidents are for whoever looks into one: both stay.
+    """
+    with suppress(LedgerError), ledger.transaction():
+        ledger.write("DELETE FROM said WHERE at_ms < ?", (now_ms - SAID_MS,))
+        ledger.write(
+            "DELETE FROM events WHERE at_ms < ? AND kind IN (?, ?, ?)",
+            (now_ms - EVENTS_MS, events.STOP, events.WARNING, events.COMPACTION),
+        )
 
 
 def _age(entry: "os.DirEntry[str]", now_s: float) -> float:

@@ -192,16 +192,25 @@ def bring_up(connection: sqlite3.Connection, version: int, root: str) -> None:
     if version < 2:
         _run(connection, _SECOND)
         _seal_all(connection)
+    guard(connection)
+    connection.execute("PRAGMA user_version = 2")
+
+
+def guard(connection: sqlite3.Connection) -> None:
+    """Makes every trigger anew, ours only, and keeps what the tables are now. In a transaction."""
+    found = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+    for (name,) in found:
+        quoted = name.replace('"', '""')
+        connection.execute(f'DROP TRIGGER "{quoted}"')
     for table in GUARDED:
         for change in ("INSERT", "UPDATE", "DELETE"):
             connection.execute(
-                f"CREATE TRIGGER IF NOT EXISTS {table}_{change.lower()} BEFORE {change} ON {table}"
+                f"CREATE TRIGGER {table}_{change.lower()} BEFORE {change} ON {table}"
                 f" BEGIN SELECT {GUARD}() WHERE 0; END"
             )
     # What drops a trigger changes this number: a hook compares it (see `anchor.py`).
     schema = connection.execute("PRAGMA schema_version").fetchone()[0]
     connection.execute("INSERT OR REPLACE INTO facts VALUES ('schema', ?)", (str(schema),))
-    connection.execute("PRAGMA user_version = 2")
 
 
 def _run(connection: sqlite3.Connection, statements: str) -> None:

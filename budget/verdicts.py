@@ -228,9 +228,16 @@ class _Books:
             budget.branches,
             self._person if budget.scope == "user" and ledger is self._people else "",
         )
-        amount = spent(budget, self._spend(ledger, at, only))
+        amount = max(spent(budget, self._spend(ledger, at, only)), self._floor(budget, at))
         note = TEAM_NOTE if budget.scope == "team" else ""
         return Verdict(budget, at, amount, self._granted(budget, at, ledger), note)
+
+    def _floor(self, budget: Budget, at: Window) -> int:
+        """What it was known to stand at in this window before the ledger was lost or changed."""
+        if self._own is None or not self._own.floors:
+            return 0
+        key = (budget.name, budget.unit, window_name(budget, at, self._now_ms))
+        return max((each[3] for each in self._own.floors if each[:3] == key), default=0)
 
     def _spend(self, ledger: Ledger | None, at: Window, only: Filter) -> Spend:
         if ledger is None:
@@ -300,3 +307,16 @@ def consent(ledger: Ledger, verdict: Verdict, now_ms: int) -> Verdict:
     beyond = max(0, needed) + max(1, budget.limit // 10)
     ledger.set_fact(_consent_key(budget, name), str(before + beyond))
     return verdict._replace(granted=verdict.granted + beyond)
+
+
+def standing(decision: Decision, now_ms: int) -> list[list[object]]:
+    """[budget, unit, window, amount] of what every budget is known to have been spent of."""
+    return [
+        [
+            *(verdict.budget.name, verdict.budget.unit),
+            window_name(verdict.budget, verdict.window, now_ms),
+            verdict.spent,
+        ]
+        for verdict in decision.verdicts
+        if verdict.spent and verdict.budget.unit not in LEVEL_UNITS
+    ]

@@ -261,3 +261,34 @@ def test_without_a_screen_a_budget_that_asks_blocks(home: Home) -> None:
             run = run_headless(home, stub, "count", plugin_dir=ROOT)
             assert len(stub.requests) == 2
     assert "This prompt was not sent" in said(run.messages)
+
+
+def edited(*statements: str) -> str:
+    """A script that an agent writes to change the ledger."""
+    code = (
+        "import sqlite3, glob, os; db = sqlite3.connect(glob.glob(os.environ['BUDGET_HOME']"
+        f" + '/projects/*/ledger.db')[0]); [db.execute(each) for each in {statements!r}];"
+        " db.commit()"
+    )
+    return f"python -c {shlex.quote(code)} 2>&1 | tail -1"
+
+
+def test_an_agent_that_edits_the_ledger_is_noticed_and_gains_no_step(home: Home) -> None:
+    home.write(REPO, rules())
+    made, run = attack(
+        home,
+        "echo first",
+        edited("UPDATE totals SET steps = 0"),
+        edited(
+            "DROP TRIGGER totals_update",
+            "DROP TRIGGER entries_delete",
+            "UPDATE totals SET steps = 0",
+            "DELETE FROM entries",
+        ),
+    )
+    assert made == LIMIT
+    assert "something else than budget wrote to this project's ledger" in said(run.messages)
+    told = "\n".join(status(home)["incidents"])
+    assert "ledger changed: Something else than budget wrote" in told
+    assert "its tables were changed" in told
+    assert command(home, "verify").returncode == 0

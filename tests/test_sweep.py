@@ -3,7 +3,11 @@
 import os
 from pathlib import Path
 
-from budget.sweep import KEPT_S, sweep
+from budget import events
+from budget.ledger import Ledger
+from budget.model import Window
+from budget.sweep import KEPT_S, forget, sweep
+from tests.samples import ROUND_TABLE, a_step
 
 NOW_S = 1_795_000_000
 
@@ -40,3 +44,24 @@ def test_a_link_is_removed_and_not_followed(tmp_path: Path) -> None:
 def test_without_a_state_folder_there_is_nothing_to_do(tmp_path: Path) -> None:
     sweep({"BUDGET_HOME": str(tmp_path / "none")}, NOW_S)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_ledger_forgets_what_was_said_and_stopped_long_ago_and_no_step(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path / "ledger.db"))
+    now_ms = int(NOW_S * 1000)
+    old_ms, late_ms = now_ms - 401 * 86_400_000, now_ms - 399 * 86_400_000
+    with ledger.transaction():
+        ledger.book([a_step(at_ms=old_ms)], ROUND_TABLE)
+        for at_ms in (old_ms, late_ms):
+            ledger.say_once(f"said at {at_ms}", at_ms)
+            for kind in (events.STOP, events.GRANT, events.REMADE):
+                events.record(ledger, events.Event(at_ms, kind, "s", "", {}))
+    forget(ledger, now_ms)
+    assert ledger.rows("SELECT at_ms FROM said") == [(late_ms,)]
+    kept = ledger.rows("SELECT kind, at_ms FROM events ORDER BY seq")
+    assert kept == [
+        *((events.GRANT, old_ms), (events.REMADE, old_ms)),
+        *((kind, late_ms) for kind in (events.STOP, events.GRANT, events.REMADE)),
+    ]
+    assert ledger.spend(Window(0, None)).steps == 1
+    ledger.close()

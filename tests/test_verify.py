@@ -372,7 +372,7 @@ def test_the_command_ends_with_3_and_names_each_finding(ledger: Ledger) -> None:
     ledger.close()
     run = command(Path(ledger.path), "verify")
     assert run.returncode == 3
-    assert "  changed  Entry 3 (msg_3, unknown, " in run.stdout
+    assert "  changed    Entry 3 (msg_3, unknown, " in run.stdout
     told = json.loads(command(Path(ledger.path), "verify", "--json").stdout)["ledgers"]
     assert told[0]["entries"] == 5
     assert told[0]["findings"][0]["entry"] == 3

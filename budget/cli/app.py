@@ -14,6 +14,7 @@ from budget.cli import (
     init,
     install,
     prices,
+    rebuild,
     reconcile,
     report,
     run,
@@ -44,6 +45,7 @@ app.command("export")(export.export)
 app.command("run", context_settings={"allow_interspersed_args": False})(run.run)
 app.command("reconcile")(reconcile.reconcile)
 app.command("verify")(verify.verify)
+app.command("rebuild")(rebuild.rebuild)
 app.command("prices")(prices.prices)
 app.command("allow")(allow.allow)
 app.command("check")(check.check)

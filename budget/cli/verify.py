@@ -13,6 +13,9 @@ from budget.cli import options
 def verify(
     project: options.Project = ".",
     every: Annotated[bool, typer.Option("--all", help="All projects of this machine.")] = False,
+    transcripts: Annotated[
+        bool, typer.Option("--transcripts", help="Compare with the transcripts that are there.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Check that nothing in the ledger was changed, removed or inserted since it was booked.
@@ -26,7 +29,7 @@ def verify(
     own = paths.ledger_file(env, options.find(project))
     people = paths.people_ledger_file(env)
     files = [*paths.all_ledgers(env), people] if every else [own]
-    facts = [_facts(path) for path in files if os.path.exists(path)]
+    facts = [_facts(path, transcripts) for path in files if os.path.exists(path)]
     if json:
         typer.echo(json_module.dumps({"ledgers": facts}, indent=2))
     elif not facts:
@@ -37,14 +40,14 @@ def verify(
         raise typer.Exit(3)
 
 
-def _facts(path: str) -> dict[str, Any]:
+def _facts(path: str, transcripts: bool) -> dict[str, Any]:
     """What was found in one ledger. One that cannot be read at all is a finding, too."""
     from budget.errors import LedgerError
     from budget.verify import Finding
 
     root, entries = "", 0
     try:
-        root, entries, findings = _checked(path)
+        root, entries, findings = _checked(path, transcripts)
     except LedgerError as error:
         findings = [Finding("damaged", str(error))]
     return {
@@ -59,7 +62,7 @@ def _facts(path: str) -> dict[str, Any]:
     }
 
 
-def _checked(path: str) -> tuple[str, int, list[Any]]:
+def _checked(path: str, transcripts: bool) -> tuple[str, int, list[Any]]:
     from budget import verify as verifying
     from budget.ledger import Ledger
 
@@ -76,9 +79,35 @@ def _checked(path: str) -> tuple[str, int, list[Any]]:
                 checked = verifying.check(
                     ledger, lambda done, of: progress.update(task, completed=done, total=of)
                 )
-        return ledger.root(), checked.entries, checked.findings
+        findings = [*checked.findings, *_of_anchor(ledger)]
+        if transcripts:
+            findings += _of_transcripts(ledger)
+        return ledger.root(), checked.entries, findings
     finally:
         ledger.close()
+
+
+def _of_anchor(ledger: Any) -> list[Any]:
+    """What the file that is kept apart from a project's ledger says of it."""
+    from budget import anchor, paths, restoring
+    from budget.verify import Finding
+
+    key = os.path.basename(os.path.dirname(ledger.path))
+    file = paths.anchor_file(options.environment(), paths.Project(key, "", ""))
+    trouble = anchor.compare(ledger, file)
+    # What was done to the tables is a finding already.
+    if trouble is None or trouble.kind == anchor.GUARDS:
+        return []
+    return [Finding("anchor", f"The ledger is not what it was: {restoring.WHY[trouble.kind]}.")]
+
+
+def _of_transcripts(ledger: Any) -> list[Any]:
+    from budget import against, paths
+    from budget.history import sessions_of
+
+    project = paths.find_project(ledger.root() or os.sep)
+    sessions = sessions_of(options.environment(), project, ledger.files())
+    return against.compare(ledger, sessions)[0]
 
 
 def _show(fact: dict[str, Any]) -> None:
@@ -90,4 +119,4 @@ def _show(fact: dict[str, Any]) -> None:
     what = "1 finding" if count == 1 else f"{count} findings"
     typer.echo(f"{name}: {fact['entries']:,} entries, {what}:")
     for each in fact["findings"]:
-        typer.echo(f"  {each['kind']:9}{each['text']}")
+        typer.echo(f"  {each['kind']:11}{each['text']}")
