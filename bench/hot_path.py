@@ -103,7 +103,7 @@ SOMETIMES = {
     "stat": "see newfstatat",
     "sysinfo": "the interpreter's memory",
     "uname": "the system's loader of programs",
-    "write": "the answer, where there is one",
+    "write": "where the ledger stands now (its anchor); the answer, where there is one",
 }
 """Whether they happen depends on the system, on who runs it, or on chance."""
 
