@@ -122,8 +122,8 @@ if not TYPE_CHECKING:
                 value, end = _scan(text, 0)
                 if not text[end:].strip(_SPACE):
                     return value
-            except (ValueError, StopIteration):
-                pass
+            except (ValueError, StopIteration, SystemError):
+                pass  # without `json.decoder` the scanner of 3.11 has no error to raise
             from json import loads as general  # damaged, or another encoding than UTF-8
 
             return general(data)
