@@ -6,46 +6,31 @@ time and in all. Nothing here decides: it adds up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Iterable
 
-from budget.chain import ENTRY_COLUMNS, SEALED, digest, first_link, link, seal
-from budget.database import Database
-from budget.lean import Any, NamedTuple, dumps, loads
-from budget.model import Compaction, Filter, Price, Spend, Step, Usage, Window
+from budget.chain import ENTRY_COLUMNS, SEALED, digest, link, seal
+from budget.entry import entry_of, row_of, spend_of, spend_of_rows
+from budget.lean import Any, NamedTuple, loads
+from budget.model import Compaction, Price, Spend, Step
 from budget.pricing import Prices, Table, price
+from budget.readings import OF_PROMPTS, PLACED, Readings
 from budget.transcript import Cursor
-from budget.windows import QUARTER_MS, SPANS, cover
+from budget.windows import QUARTER_MS, SPANS
 
 _COLUMNS = ENTRY_COLUMNS
 _INSERT = f"INSERT INTO entries (seq, {_COLUMNS}, replaces, link) VALUES ({', '.join('?' * 28)})"
 _UPDATE = (
     f"UPDATE entries SET (seq, {_COLUMNS}, replaces, link) = ({', '.join('?' * 28)}) WHERE seq = ?"
 )
-_PLACED = f"{_COLUMNS}, seq, replaces, link"
-"""An entry and its place in the chain."""
-_SUMS = ", ".join(f"coalesce(sum({field}), 0)" for field in Spend._fields)
-_ENTRY_SUMS = """coalesce(sum(responses), 0), coalesce(sum(input_tokens), 0),
-  coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
-  coalesce(sum(cache_write_5m_tokens), 0), coalesce(sum(cache_write_1h_tokens), 0),
-  coalesce(sum(web_searches), 0), coalesce(sum(picousd), 0), coalesce(sum(bound_picousd), 0),
-  coalesce(sum(listed_picousd), 0), 0,
-  count(*) - count(picousd)"""
 _ADD = f"""INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, {", ".join("?" * len(Spend._fields))})
   ON CONFLICT (span, start, model, agent, branch, user) DO UPDATE SET
   {", ".join(f"{field} = {field} + excluded.{field}" for field in Spend._fields)}"""
-_OF_PROMPTS = (*Spend._fields[:10], "unpriced_steps")
 _ADD_TO_PROMPTS = f"""INSERT INTO prompt_totals VALUES (?, ?, {", ".join("?" * 11)})
   ON CONFLICT (prompt_id, quarter) DO UPDATE SET
-  {", ".join(f"{field} = {field} + excluded.{field}" for field in _OF_PROMPTS)}"""
-
-# Later than any entry; a whole number of days, so that it leaves no ragged edge.
-_FAR = SPANS[0][1] * 10**7
+  {", ".join(f"{field} = {field} + excluded.{field}" for field in OF_PROMPTS)}"""
 
 Bucket = tuple[str, int | str, str, str, str, str]
 """(span, start, model, agent, branch, user): the key of a total."""
-
-EVERYTHING = Filter()
 
 Floors = tuple[tuple[Any, ...], ...]
 """(budget, unit, window, amount) of each budget."""
@@ -60,7 +45,7 @@ class Booked(NamedTuple):
     """Known steps whose usage rose."""
 
 
-class Ledger(Database):
+class Ledger(Readings):
     """Every method that writes belongs inside `transaction()`."""
 
     _floors: Floors | None = None
@@ -76,15 +61,6 @@ class Ledger(Database):
     @floors.setter
     def floors(self, known: Floors) -> None:
         self._floors = known
-
-    def cursors(self, session_id: str) -> dict[str, Cursor]:
-        """How far each file of a session was read, by path."""
-        rows = self.rows(
-            "SELECT path, device, inode, size, mtime_ns, offset, head, prompt_id, tool_use_ids,"
-            " message_id, tail, bad_lines FROM cursors WHERE session_id = ?",
-            session_id,
-        )
-        return {row[0]: Cursor(*row[1:]) for row in rows}
 
     def move_cursor(self, path: str, session_id: str, cursor: Cursor) -> None:
         row = (path, session_id, *cursor)
@@ -122,7 +98,7 @@ class Ledger(Database):
             row = known_rows.get(step.message_id)
             if row is None:
                 new += 1
-                changes.add_new(_values(step, prices.of(step)))
+                changes.add_new(row_of(step, prices.of(step)))
                 continue
             booked, _ = entry_of(row)
             if booked.session_id != step.session_id:
@@ -134,25 +110,11 @@ class Ledger(Database):
         changes.write()
         return Booked(new, raised)
 
-    def _known(self, message_ids: list[str]) -> dict[str, tuple[Any, ...]]:
-        """The entries of those message ids that are booked, as rows of `_PLACED`."""
-        known: dict[str, tuple[Any, ...]] = {}
-        for first in range(0, len(message_ids), 500):
-            some = message_ids[first : first + 500]
-            marks = ", ".join("?" * len(some))
-            query = f"SELECT {_PLACED} FROM entries WHERE message_id IN ({marks})"
-            known |= {row[0]: row for row in self.rows(query, *some)}
-        return known
-
-    def booked(self, message_ids: list[str]) -> dict[str, Step]:
-        """Those of the steps that are booked, by message id."""
-        return {name: entry_of(row)[0] for name, row in self._known(message_ids).items()}
-
     def reprice_unpriced(self, table: Table) -> int:
         """Prices what was booked without a price and has one in this table; how many entries."""
         changes = _Changes(self)
         done = 0
-        for row in self.rows(f"SELECT {_PLACED} FROM entries WHERE picousd IS NULL"):
+        for row in self.rows(f"SELECT {PLACED} FROM entries WHERE picousd IS NULL"):
             step, _ = entry_of(row)
             cost = price(step, table)
             if cost.picousd is not None:
@@ -163,291 +125,6 @@ class Ledger(Database):
 
     def add_to_totals(self, totals: dict[Bucket, Spend]) -> None:
         self.insert_many(_ADD, [(*bucket, *spend) for bucket, spend in totals.items()])
-
-    # -- reading ---------------------------------------------------------------------------------
-
-    def spend(self, window: Window, only: Filter = EVERYTHING) -> Spend:
-        """The sums over a window, exact to the millisecond."""
-        if window.session_id is not None:
-            return self._totals("session", window.session_id, only)
-        if window.start_ms == 0 and window.end_ms is None:
-            return self._totals("all", 0, only)
-        total = Spend()
-        also, patterns = _condition(only)
-        for span, start, end in cover(window.start_ms, window.end_ms or _FAR):
-            if span == "entry":
-                where = f"SELECT {_ENTRY_SUMS} FROM entries WHERE at_ms >= ? AND at_ms < ?{also}"
-                total = total.plus(Spend(*self.row(where, start, end, *patterns)))
-                # When within its quarter an unattributed amount appeared is not kept: all counts.
-                quarter = self._totals("quarter", start // QUARTER_MS * QUARTER_MS, only)
-                unattributed = quarter.unattributed_picousd
-                total = total.plus(Spend(unattributed_picousd=unattributed))
-            else:
-                where = f"SELECT {_SUMS} FROM totals WHERE span = ? AND start >= ? AND start < ?"
-                total = total.plus(Spend(*self.row(where + also, span, start, end, *patterns)))
-        return total
-
-    def _totals(self, span: str, start: int | str, only: Filter) -> Spend:
-        also, patterns = _condition(only)
-        where = f"SELECT {_SUMS} FROM totals WHERE span = ? AND start = ?{also}"
-        return Spend(*self.row(where, span, start, *patterns))
-
-    def sums_by(self, column: str, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
-        """Sums over [start, end), whole quarters of an hour, grouped by a column of the totals."""
-        sums: dict[str, Spend] = {}
-        for span, start, end in cover(start_ms, min(end_ms, _FAR)):
-            for key, spend in self.buckets_by(column, span, start, end):
-                sums[key] = sums[key].plus(spend) if key in sums else spend
-        return list(sums.items())
-
-    def buckets_by(
-        self, column: str, span: str, start_ms: int | str, end_ms: int | str
-    ) -> list[tuple[str, Spend]]:
-        """Sums of the buckets of one size that begin in [start, end), grouped by a column.
-
-        Buckets of the span `session` begin with its id.
-        """
-        rows = self.rows(
-            f"SELECT {column}, {_SUMS} FROM totals WHERE span = ? AND start >= ?"
-            f" AND start < ? GROUP BY {column}",
-            span,
-            start_ms,
-            end_ms,
-        )
-        return [(str(row[0]), Spend(*row[1:])) for row in rows]
-
-    def extent(self) -> tuple[int, int]:
-        """The first and the last quarter of an hour in which something was spent; (0, -1): none."""
-        low, high = self.row("SELECT min(start), max(start) FROM totals WHERE span = 'quarter'")
-        return (0, -1) if low is None else (int(low), int(high))
-
-    def sums_between(self, starts: list[int], span: str) -> list[tuple[int, Spend]]:
-        """Sums of [start, next start) for each but the last, without those that are empty."""
-        where = f"SELECT {_SUMS} FROM totals WHERE span = ? AND start >= ? AND start < ?"
-        windows = pairwise(starts)
-        sums = [(start, Spend(*self.row(where, span, start, end))) for start, end in windows]
-        return [(start, spend) for start, spend in sums if any(spend)]
-
-    def prompt_sums(self, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
-        """Sums over [start, end), whole quarters of an hour, by prompt."""
-        sums = ", ".join(f"sum({field})" for field in _OF_PROMPTS)
-        rows = self.rows(
-            f"SELECT prompt_id, {sums} FROM prompt_totals WHERE quarter >= ? AND quarter < ?"
-            " GROUP BY prompt_id",
-            start_ms,
-            end_ms,
-        )
-        return [(row[0], Spend._make((*row[1:11], 0, row[11]))) for row in rows]
-
-    def entry_sums_by(self, column: str, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
-        """The same from the entries, for what totals are not kept by."""
-        # Of all entries, the index of times would only be a detour: `+` keeps SQLite from it.
-        at_ms = "+at_ms" if start_ms == 0 and end_ms >= _FAR else "at_ms"
-        rows = self.rows(
-            f"SELECT {column}, {_ENTRY_SUMS} FROM entries WHERE {at_ms} >= ? AND {at_ms} < ?"
-            f" GROUP BY {column}",
-            start_ms,
-            end_ms,
-        )
-        return [(str(key), Spend._make(sums)) for key, *sums in rows]
-
-    def unattributed_by_session(self, start_ms: int, end_ms: int) -> list[tuple[str, Spend]]:
-        rows = self.rows(
-            "SELECT session_id, sum(picousd) FROM unattributed WHERE quarter >= ? AND quarter < ?"
-            " GROUP BY session_id HAVING sum(picousd) > 0",
-            start_ms,
-            end_ms,
-        )
-        return [(session, Spend(unattributed_picousd=amount)) for session, amount in rows]
-
-    def entries(self) -> Iterator[tuple[Step, Price]]:
-        """Every entry, in the order of booking, without holding them all."""
-        last = 0
-        while rows := self.rows(
-            f"SELECT {_COLUMNS}, seq FROM entries WHERE seq > ? ORDER BY seq LIMIT 5000", last
-        ):
-            last = rows[-1][-1]
-            yield from (entry_of(row[:-1]) for row in rows)
-
-    def steps_between(
-        self, start_ms: int, end_ms: int, session_id: str | None
-    ) -> list[tuple[Step, Spend]]:
-        """What each entry of [start, end) adds to totals, in order of time; of one session."""
-        only = "" if session_id is None else " AND session_id = ?"
-        rows = self.rows(
-            f"SELECT {_COLUMNS} FROM entries WHERE at_ms >= ? AND at_ms < ?{only}"
-            " ORDER BY at_ms, seq",
-            *((start_ms, end_ms) if session_id is None else (start_ms, end_ms, session_id)),
-        )
-        return [(step, _spend(step, cost)) for step, cost in map(entry_of, rows)]
-
-    def unattributed_between(self, start_ms: int, end_ms: int) -> list[tuple[int, str, str, int]]:
-        """(quarter, session id, user, picodollars) of what appeared in [start, end)."""
-        return self.rows(
-            "SELECT quarter, session_id, user, picousd FROM unattributed"
-            " WHERE quarter > ? - ? AND quarter < ? AND picousd > 0 ORDER BY quarter",
-            *(start_ms, QUARTER_MS, end_ms),
-        )
-
-    def unpriced_models(self) -> list[str]:
-        rows = self.rows(
-            "SELECT DISTINCT model FROM totals WHERE span = 'all' AND unpriced_steps > 0"
-        )
-        return [row[0] for row in rows]
-
-    def files(self) -> list[str]:
-        """Every transcript file that was read into this ledger."""
-        return [row[0] for row in self.rows("SELECT path FROM cursors")]
-
-    def root(self) -> str:
-        """The folder of the project."""
-        return self.fact("root") or ""
-
-    def bad_lines(self) -> int:
-        """Lines of transcripts that should have told of a step and could not be read."""
-        return int(self.row("SELECT coalesce(sum(bad_lines), 0) FROM cursors")[0])
-
-    def context_tokens(self, session_id: str) -> int:
-        """The size of the main thread's context: at its last step, or after a later compaction."""
-        rows = self.rows(
-            "SELECT at_ms, input_tokens + cache_read_tokens + cache_write_5m_tokens"
-            " + cache_write_1h_tokens FROM entries WHERE session_id = ? AND agent = 'main'"
-            " AND responses = 1 ORDER BY at_ms DESC, seq DESC LIMIT 1",
-            session_id,
-        )
-        at_ms, tokens = rows[0] if rows else (0, 0)
-        later = self.compacted_to(session_id, at_ms)
-        return int(tokens) if later is None else later
-
-    def compacted_to(self, session_id: str, since_ms: int) -> int | None:
-        """What the last compaction after a time left of a session's context, in tokens."""
-        rows = self.rows(
-            "SELECT after_tokens FROM compactions WHERE session_id = ? AND at_ms > ?"
-            " ORDER BY at_ms DESC LIMIT 1",
-            session_id,
-            since_ms,
-        )
-        return int(rows[0][0]) if rows else None
-
-    def base_tokens(self, session_id: str) -> int:
-        """The smallest prompt of a session's main thread: about what a new session begins with."""
-        least = self.row(
-            "SELECT min(input_tokens + cache_read_tokens + cache_write_5m_tokens"
-            " + cache_write_1h_tokens) FROM entries WHERE session_id = ? AND agent_id = ''"
-            " AND responses = 1",
-            session_id,
-        )[0]
-        return int(least or 0)
-
-    def last_compaction(self, session_id: str) -> Compaction | None:
-        rows = self.rows(
-            "SELECT session_id, at_ms, before_tokens, after_tokens, automatic FROM compactions"
-            " WHERE session_id = ? ORDER BY at_ms DESC LIMIT 1",
-            session_id,
-        )
-        return Compaction(*rows[0]) if rows else None
-
-    def first_entry_ms(self, since_ms: int, session_id: str | None = None) -> int | None:
-        """When the first step from a time on was made; of one session, where one is named."""
-        only, values = ("", ()) if session_id is None else (" AND session_id = ?", (session_id,))
-        query = f"SELECT min(at_ms) FROM entries WHERE at_ms >= ?{only}"
-        first = self.row(query, since_ms, *values)[0]
-        return None if first is None else int(first)
-
-    def session_spend(self, session_id: str, since_ms: int) -> Spend:
-        """The sums of a session's entries from a time on."""
-        where = f"SELECT {_ENTRY_SUMS} FROM entries WHERE session_id = ? AND at_ms >= ?"
-        return Spend(*self.row(where, session_id, since_ms))
-
-    def agent_sums(self, session_id: str) -> dict[str, tuple[int, Spend]]:
-        """By agent id, without the main thread: when the agent's last step was, and its sums."""
-        rows = self.rows(
-            f"SELECT agent_id, max(at_ms), {_ENTRY_SUMS} FROM entries"
-            " WHERE session_id = ? AND agent_id != '' GROUP BY agent_id",
-            session_id,
-        )
-        return {row[0]: (row[1], Spend(*row[2:])) for row in rows}
-
-    def last_of_sessions(self, since_ms: int) -> list[tuple[str, int]]:
-        """Sessions that made a step from a time on, and when the last was; the newest first.
-
-        It looks each session up instead of reading every step of that time.
-        """
-        rows = self.rows(
-            "WITH RECURSIVE ids(id) AS (SELECT min(session_id) FROM entries UNION ALL SELECT"
-            " (SELECT min(session_id) FROM entries WHERE session_id > ids.id) FROM ids"
-            " WHERE ids.id IS NOT NULL) SELECT id, (SELECT max(at_ms) FROM entries"
-            " WHERE session_id = ids.id) AS last FROM ids WHERE id IS NOT NULL AND last >= ?"
-            " ORDER BY last DESC, id",
-            since_ms,
-        )
-        return [(str(row[0]), int(row[1])) for row in rows]
-
-    def recent_steps(
-        self,
-        session_id: str,
-        agent_id: str,
-        count: int,
-        since_ms: int = -1,
-        until_ms: int = 2**62,
-    ) -> list[Step]:
-        """The last steps of one agent, in their order; of the main thread for an empty id.
-
-        Those of the times after `since_ms`, up to and including `until_ms`.
-        """
-        rows = self.rows(
-            f"SELECT {_COLUMNS} FROM entries WHERE session_id = ? AND at_ms > ? AND at_ms <= ?"
-            " AND agent_id = ? AND responses = 1 ORDER BY at_ms DESC, seq DESC LIMIT ?",
-            *(session_id, since_ms, until_ms, agent_id, count),
-        )
-        return [entry_of(row)[0] for row in reversed(rows)]
-
-    def first_steps(self, agent: str, count: int) -> list[Step]:
-        """First steps of the last agents of a type (empty: any but `main`) among recent entries."""
-        rows = self.rows(
-            f"SELECT {_COLUMNS} FROM entries WHERE seq IN (SELECT min(seq) FROM"
-            " (SELECT seq, session_id, agent_id, agent, responses FROM entries"
-            " ORDER BY seq DESC LIMIT 2000) WHERE responses = 1"
-            " AND (agent = ? OR (? = '' AND agent_id != ''))"
-            " GROUP BY session_id, agent_id ORDER BY 1 DESC LIMIT ?)",
-            agent,
-            agent,
-            count,
-        )
-        return [entry_of(row)[0] for row in rows]
-
-    # -- what another ledger takes over ----------------------------------------------------------
-
-    @property
-    def id(self) -> str:
-        return self.fact("id") or ""
-
-    def changed_since(self, seq: int, limit: int) -> tuple[list[tuple[Step, Price]], int]:
-        """Entries that are new or changed since `seq`, and the `seq` up to which they go."""
-        rows = self.rows(
-            f"SELECT {_COLUMNS}, seq FROM entries WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit
-        )
-        return [entry_of(row[:-1]) for row in rows], rows[-1][-1] if rows else seq
-
-    def unattributed_since(self, seq: int) -> list[tuple[int, str, int, str, int]]:
-        """(seq, session id, quarter, user, picodollars) of what changed since `seq`."""
-        return self.rows(
-            "SELECT seq, session_id, quarter, user, picousd FROM unattributed WHERE seq > ?"
-            " ORDER BY seq",
-            seq,
-        )
-
-    def newest_seq(self) -> tuple[int, int]:
-        """The `seq` of the last change of an entry, and of an unattributed amount; 0 for none."""
-        return (
-            self.row("SELECT coalesce(max(seq), 0) FROM entries")[0],
-            self.row("SELECT coalesce(max(seq), 0) FROM unattributed")[0],
-        )
-
-    def last_booked(self, count: int) -> list[tuple[int, Step, Price]]:
-        """The entries that were booked or raised last, with their `seq`; the newest first."""
-        rows = self.rows(f"SELECT {_COLUMNS}, seq FROM entries ORDER BY seq DESC LIMIT ?", count)
-        return [(row[-1], *entry_of(row[:-1])) for row in rows]
 
     def absorb(self, entries: Iterable[tuple[Step, Price]]) -> list[Step]:
         """Takes entries over as they are, price included; a known one follows its change.
@@ -461,7 +138,7 @@ class Ledger(Database):
         for step, cost in entries:
             row = known_rows.get(step.message_id)
             if row is None:
-                changes.add_new(_values(step, cost))
+                changes.add_new(row_of(step, cost))
                 new.append(step)
                 continue
             known, old_cost = entry_of(row)
@@ -469,13 +146,6 @@ class Ledger(Database):
                 changes.replace(row, step, cost)
         changes.write()
         return new
-
-    def last_link(self) -> tuple[int, bytes]:
-        """The end of the chain: the `seq` of the last entry and its link."""
-        rows = self.rows("SELECT seq, link FROM entries ORDER BY seq DESC LIMIT 1")
-        return rows[0] if rows else (0, first_link(self.id))
-
-    # -- unattributed ------------------------------------------------------------------------------
 
     def add_unattributed(self, session_id: str, quarter: int, user: str, picousd: int) -> None:
         """Changes what a session's client counted beyond its entries, in one quarter of an hour."""
@@ -498,28 +168,12 @@ class Ledger(Database):
         rows: list[tuple[Any, ...]] = list(compactions)
         self.write_many("INSERT OR IGNORE INTO compactions VALUES (?, ?, ?, ?, ?)", rows)
 
-    def last_session(self, until_ms: int = 2**62) -> str | None:
-        """The session of the last step, up to and including a time."""
-        rows = self.rows(
-            "SELECT session_id FROM entries WHERE at_ms <= ? ORDER BY at_ms DESC, seq DESC LIMIT 1",
-            until_ms,
-        )
-        return str(rows[0][0]) if rows else None
-
-    # -- facts -----------------------------------------------------------------------------------
-
-    def fact(self, key: str) -> str | None:
-        rows = self.rows("SELECT value FROM facts WHERE key = ?", key)
-        return str(rows[0][0]) if rows else None
-
     def set_fact(self, key: str, value: str | None) -> None:
         """None forgets it."""
         if value is None:
             self.write("DELETE FROM facts WHERE key = ?", (key,))
         else:
             self.write("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
-
-    # -- saying things once ----------------------------------------------------------------------
 
     def say_once(self, key: str, now_ms: int) -> bool:
         """True for the first caller with this key, of all processes."""
@@ -546,11 +200,11 @@ class _Changes:
         self._rows.setdefault(key, []).append(row)
 
     def replace(self, row: tuple[Any, ...], step: Step, cost: Price) -> None:
-        """A known entry, as a row of `_PLACED`, by what is known of its step now."""
-        self._replaced.append((row, _values(step, cost)))
+        """A known entry, as a row of `PLACED`, by what is known of its step now."""
+        self._replaced.append((row, row_of(step, cost)))
         known, old_cost = entry_of(row)
-        self._add(known, Spend().minus(_spend(known, old_cost)))
-        self._add(step, _spend(step, cost))
+        self._add(known, Spend().minus(spend_of(known, old_cost)))
+        self._add(step, spend_of(step, cost))
 
     def _add(self, step: Step, spend: Spend) -> None:
         quarter = step.at_ms // QUARTER_MS * QUARTER_MS
@@ -589,7 +243,7 @@ class _Changes:
     def _write_totals(self) -> None:
         ledger = self._ledger
         for key, rows in self._rows.items():
-            self._spend[key] = self._spend.get(key, Spend()).plus(_spend_of(rows))
+            self._spend[key] = self._spend.get(key, Spend()).plus(spend_of_rows(rows))
         prompts: dict[tuple[str, int], Spend] = {}
         parts: dict[tuple[str, int, str, str, str, str], Spend] = {}
         for key, spend in self._spend.items():
@@ -617,20 +271,6 @@ def _sum_into(sums: dict[Any, Spend], key: Any, spend: Spend) -> None:
     sums[key] = spend if known is None else known.plus(spend)
 
 
-def _condition(only: Filter) -> tuple[str, list[str]]:
-    """A filter as SQL that goes on a condition, and its values."""
-    sql = ""
-    values: list[str] = []
-    for column, patterns in zip(("model", "agent", "branch"), only[:3], strict=True):
-        if patterns:
-            sql += " AND (" + " OR ".join(f"{column} GLOB ?" for _ in patterns) + ")"
-            values += patterns
-    if only.user:
-        sql += " AND user = ?"
-        values.append(only.user)
-    return sql, values
-
-
 def buckets(
     session_id: str, at_ms: int, model: str, agent: str, branch: str, user: str
 ) -> list[Bucket]:
@@ -638,45 +278,3 @@ def buckets(
     what = (model, agent, branch, user)
     spans: list[Bucket] = [(span, at_ms // size * size, *what) for span, size in SPANS]
     return [*spans, ("session", session_id, *what), ("all", 0, *what)]
-
-
-def _values(step: Step, cost: Price) -> tuple[Any, ...]:
-    """An entry as a row of `_COLUMNS`."""
-    return (
-        *step[:8],
-        *step.usage,
-        *step[9:12],
-        step.responses,
-        dumps(step.parts) if step.parts else "",
-        step.stated_picousd,
-        step.user,
-        *cost,
-    )
-
-
-def entry_of(row: tuple[Any, ...]) -> tuple[Step, Price]:
-    """The reverse of `_values`; what follows in the row does not matter."""
-    parts = tuple(Usage(*part) for part in loads(row[18])) if row[18] else ()
-    step = Step._make((*row[:8], Usage(*row[8:14]), *row[14:18], parts, row[19], "", row[20]))
-    return step, Price(*row[21:25])
-
-
-def _spend_of(rows: list[tuple[Any, ...]]) -> Spend:
-    """What entries, as rows of `_COLUMNS`, add to a total."""
-    columns = list(zip(*rows, strict=True))
-    costs = [cost for cost in columns[21] if cost is not None]
-    sums = [*map(sum, (columns[17], *columns[8:14], costs, *columns[22:24]))]
-    return Spend._make([*sums, 0, len(rows) - len(costs)])
-
-
-def _spend(step: Step, cost: Price) -> Spend:
-    """What one entry adds to a total."""
-    return Spend(
-        step.responses,
-        *step.usage,
-        cost.picousd or 0,
-        cost.bound_picousd,
-        cost.listed_picousd,
-        0,
-        int(cost.picousd is None),
-    )

@@ -14,9 +14,10 @@ from typing import Any
 
 from budget.chain import ENTRY_COLUMNS, digest, first_link, link
 from budget.database import Database
+from budget.entry import entry_of
 from budget.errors import LedgerError
 from budget.lean import suppress
-from budget.ledger import Ledger, entry_of
+from budget.ledger import Ledger
 
 FACT = "salvage"
 """[file, the last place that was looked at, the link there or ""]."""
