@@ -104,7 +104,7 @@ def _started(ledger: Ledger, session_id: str, agent: str) -> None:
     """The first step of an agent: one was held when its start was allowed, by its type."""
     ledger.write(
         "DELETE FROM reservations WHERE (session_id, agent_id) IN (SELECT session_id, agent_id"
-        " FROM reservations WHERE session_id = ? AND agent_id GLOB ? AND who GLOB ?"
+        " FROM reservations WHERE session_id = ? AND agent_id GLOB ? AND instr(who, ?) = 1"
         " ORDER BY until_ms LIMIT 1)",
-        (session_id, f"{STARTING}*", f"[[]{dumps(agent)},*"),
+        (session_id, f"{STARTING}*", f"[{dumps(agent)},"),
     )

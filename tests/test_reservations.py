@@ -1,0 +1,28 @@
+"""What agents hold for their next steps, and which step takes whose place."""
+
+from pathlib import Path
+
+import pytest
+
+from budget.evaluate import Who
+from budget.ledger import Ledger
+from budget.model import Spend
+from budget.reservations import LAPSES_MS, STARTING, Reservation, held, hold, replaced_by
+from tests.samples import AT_MS, SESSION, a_step
+
+
+@pytest.mark.parametrize("name", ["Explore", "*", "Expl?re", "[A-Z]xplore", 'a "quoted" one', "é"])
+def test_an_agent_that_starts_takes_the_place_held_for_its_type_and_no_other(
+    tmp_path: Path, name: str
+) -> None:
+    ledger = Ledger(str(tmp_path / "ledger.db"))
+
+    def starting(call: str, agent: str, until_ms: int) -> Reservation:
+        return Reservation(SESSION, STARTING + call, "", Who(agent), Spend(1), until_ms)
+
+    with ledger.transaction():
+        hold(ledger, starting("call_1", "Explorer", AT_MS + LAPSES_MS))
+        hold(ledger, starting("call_2", name, AT_MS + LAPSES_MS + 1))
+        step = a_step("msg_1", agent=name, agent_id="a1", at_ms=AT_MS)
+        replaced_by(ledger, [step])
+    assert [each.agent_id for each in held(ledger, AT_MS)] == [STARTING + "call_1"]
