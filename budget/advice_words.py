@@ -24,6 +24,10 @@ class Burn(Protocol):
     def day_end(self) -> int: ...
     @property
     def month_end(self) -> int: ...
+    @property
+    def day_stop(self) -> Verdict | None: ...
+    @property
+    def month_stop(self) -> Verdict | None: ...
 
 
 def advice(given: Advice, policy: Policy) -> str:
@@ -90,12 +94,29 @@ def burn(burning: Burn) -> str:
     minutes = max(1, burning.over_ms // 60_000)
     if not burning.per_hour:
         return "Nothing was spent in the last 10 minutes."
-    text = f"{about(burning.per_hour)} an hour over the last {minutes} min"
+    text = f"{about(burning.per_hour)} an hour (last {minutes} min)"
     if burning.next_limit is not None and burning.next_limit_in_ms is not None:
         name = burning.next_limit.budget.name
-        text += f'; "{name}" is used up in {duration(burning.next_limit_in_ms)}'
-    text += f"; today comes to about {about(burning.day_end)}"
-    return f"{text}, this month to about {about(burning.month_end)}."
+        text += f': "{name}" is used up in {duration(burning.next_limit_in_ms)}'
+    return f"{text}. {_forecast(burning)}."
+
+
+def _forecast(burning: Burn) -> str:
+    """What day and month come to, each at its own pace so far, which the rate of now is not."""
+    told: list[str] = []
+    ends: list[str] = []
+    for what, end, stop in (
+        ("today", burning.day_end, burning.day_stop),
+        ("this month", burning.month_end, burning.month_stop),
+    ):
+        if stop is None:
+            told.append(f"{what} comes to {about(end)}" if not told else f"{what} to {about(end)}")
+        else:
+            limit = f'{money(stop.limit)} of "{stop.budget.name}"'
+            ends.append(f"{what} ends at the {limit}" if not ends else f"{what} at the {limit}")
+    pace = f"At {'their' if told[1:] else 'its'} pace so far {', '.join(told)}" if told else ""
+    text = "; ".join(filter(None, (pace, ", ".join(ends))))
+    return text[0].upper() + text[1:]
 
 
 def about(picousd: int) -> str:

@@ -52,6 +52,9 @@ class Burn(NamedTuple):
     day_end: int
     """What the day comes to if its rest goes like the part that is over."""
     month_end: int
+    day_stop: Verdict | None = None
+    """The budget that stops the work before the day comes to that."""
+    month_stop: Verdict | None = None
 
 
 def advise(
@@ -106,9 +109,25 @@ def burning(ledger: Ledger, policy: Policy, decision: Decision, now_ms: int) -> 
         at = window(per, now_ms, "", tz)
         spent.append(ledger.spend(at).counted_picousd)
         ends.append(burn.at_this_pace(spent[-1], at.start_ms, now_ms, at.end_ms or now_ms))
+    day_stop = _stop_below(decision, "day", ends[0])
+    day_end = min(ends[0], day_stop.limit) if day_stop else ends[0]
     # At the start of a month the pace of today tells more than the month's.
-    month_end = max(ends[1], spent[1] - spent[0] + ends[0])
-    return Burn(rate, over_ms, first, first_in, ends[0], month_end)
+    month_end = max(ends[1], spent[1] - spent[0] + day_end)
+    month_stop = _stop_below(decision, "month", month_end)
+    return Burn(rate, over_ms, first, first_in, ends[0], month_end, day_stop, month_stop)
+
+
+def _stop_below(decision: Decision, per: str, end: int) -> Verdict | None:
+    """The lowest budget of the project over such a time that stops the work below an amount."""
+    found = [
+        each
+        for each in decision.verdicts
+        if (each.budget.per, each.budget.unit, each.budget.scope) == (per, "usd", "project")
+        and each.budget.on_exceed == "block"
+        and not each.budget.filtered
+        and each.limit < end
+    ]
+    return min(found, key=lambda each: each.limit, default=None)
 
 
 def last_rate(ledger: Ledger, now_ms: int, session_id: str | None = None) -> tuple[int, int]:

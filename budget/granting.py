@@ -24,7 +24,7 @@ _LONGEST_MS = 366 * 86_400_000
 _PERIODS = {"hour": "hour", "today": "day", "day": "day", "week": "week", "month": "month"}
 # What the client gives to every command it runs (2.1.330, 2026-11-23).
 _OF_THE_CLIENT = ("CLAUDECODE", "CLAUDE_PID", "CLAUDE_CODE_CHILD_SESSION", "CLAUDE_CODE_SESSION_ID")
-_AMOUNT = re.compile(r"\$?([0-9]{1,9}(?:\.[0-9]{1,6})?)")
+_AMOUNT = re.compile(r"\$?((?:[0-9]{1,9}|[0-9]{1,3}(?:,[0-9]{3}){1,2})(?:\.[0-9]{1,6})?)")
 HOW = "/budget:allow AMOUNT [BUDGET] [today | session | week | month | 2h] because REASON"
 
 
@@ -95,7 +95,7 @@ def grant(
     now_ms: int,
 ) -> tuple[grants.Grant, Verdict]:
     """The grant that a request asks for, and the budget as it stood. Raises `GrantRefusedError`."""
-    if not _AMOUNT.fullmatch(request.amount) or not float(request.amount.lstrip("$")):
+    if not _micro(request.amount):
         raise GrantRefusedError(
             f"Nothing was granted: {request.amount!r} is no amount above 0. {HOW}"
         )
@@ -159,8 +159,7 @@ def _chosen(name: str, decision: Decision) -> Verdict:
 
 
 def _amount(text: str, budget: Budget, policy: Policy) -> int:
-    match = _AMOUNT.fullmatch(text)
-    micro = round(float(match[1]) * 10**6) if match else 0
+    micro = _micro(text)
     if not micro:
         raise GrantRefusedError(f"Nothing was granted: {text!r} is no amount above 0. {HOW}")
     cap = policy.max_grant
@@ -187,6 +186,12 @@ def _amount(text: str, budget: Budget, policy: Policy) -> int:
             f" {messages.money(cap)} that {policy.max_grant_source} allows at once."
         )
     return amount
+
+
+def _micro(text: str) -> int:
+    """Millionths of `5`, `$0.0150`, `$1,200.00`; 0 for what is no amount."""
+    match = _AMOUNT.fullmatch(text)
+    return round(float(match[1].replace(",", "")) * 10**6) if match else 0
 
 
 def _until(text: str, budget: Budget, session_id: str, now_ms: int) -> tuple[str, int]:

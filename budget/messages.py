@@ -55,8 +55,18 @@ def money(picousd: int, digits: int = 0) -> str:
     """Dollars for people: as many decimals as it takes, from two to six."""
     digits = digits or _digits(picousd)
     # Rounded down, so that what is spent never looks like a limit it has not reached.
-    whole, part = divmod(picousd * 10**digits // PICO, 10**digits)
-    return f"${whole}.{part:0{digits}d}"
+    return _dollars(picousd * 10**digits // PICO, digits)
+
+
+def money_up(picousd: int, digits: int = 0) -> str:
+    """As `money`, rounded up: what is left, what a step may need."""
+    digits = digits or _digits(picousd)
+    return _dollars(-(-picousd * 10**digits // PICO), digits)
+
+
+def _dollars(units: int, digits: int) -> str:
+    whole, part = divmod(units, 10**digits)
+    return f"${whole:,}.{part:0{digits}d}"
 
 
 def _digits(picousd: int) -> int:
@@ -101,32 +111,68 @@ def unit_words(unit: str) -> str:
     return "US dollars" if unit == "usd" else _UNIT_WORDS[unit]
 
 
+def decimals(verdict: Verdict) -> int:
+    """Of dollars spent and left, the same for both: what is shown adds up to the limit."""
+    spent, limit = verdict.spent, verdict.limit
+    if limit < PICO:
+        return max(map(_digits, (spent, verdict.left, limit)))
+    return 2 if spent >= PICO // 10 or not spent else _digits(spent)
+
+
+def limit_of(verdict: Verdict) -> str:
+    """`$10.00`, `1,000`: below a dollar with the decimals of what is spent, to compare them."""
+    if verdict.budget.unit == "usd" and verdict.limit < PICO:
+        return money(verdict.limit, decimals(verdict))
+    return amount(verdict.limit, verdict.budget.unit)
+
+
+def spent(verdict: Verdict) -> str:
+    """`$8.49`, `1,200`: rounded down, so that nothing looks used up that is not."""
+    if verdict.budget.unit == "usd":
+        return money(verdict.spent, decimals(verdict))
+    return amount(verdict.spent, verdict.budget.unit)
+
+
+def left(verdict: Verdict) -> str:
+    """`$1.51`, `12`: rounded up, so that it is 0 only when nothing is left."""
+    if verdict.budget.unit == "usd":
+        return money_up(verdict.left, decimals(verdict))
+    return amount(verdict.left, verdict.budget.unit)
+
+
 def spent_of(verdict: Verdict) -> str:
     """`$0.0120 of $0.0100` or `1,200 of 1,000 tokens`."""
-    unit, limit = verdict.budget.unit, verdict.limit
+    unit = verdict.budget.unit
     if unit == "usd":
-        if limit >= PICO:
-            return f"{rounded(verdict.spent)} of {money(limit)}"
-        # Below a dollar both have the same decimals, so that they can be compared at a glance.
-        digits = max(_digits(verdict.spent), _digits(limit))
-        return f"{money(verdict.spent, digits)} of {money(limit, digits)}"
-    return f"{verdict.spent:,} of {limit:,} {_UNIT_WORDS[unit]}"
+        return f"{spent(verdict)} of {limit_of(verdict)}"
+    return f"{verdict.spent:,} of {verdict.limit:,} {_UNIT_WORDS[unit]}"
 
 
 def left_of(verdict: Verdict) -> str:
     """`$1.51 of $10.00 left`, `12 of 30 steps left`."""
-    unit, left = verdict.budget.unit, verdict.left
+    unit = verdict.budget.unit
     if unit == "usd":
-        # Below a dollar both have the same decimals, as in `spent_of`.
-        digits = 0 if verdict.limit >= PICO else max(_digits(left), _digits(verdict.limit))
-        told = money(left, digits) if digits else rounded(left)
-        return f"{told} of {money(verdict.limit, digits)} left"
-    return f"{left:,} of {verdict.limit:,} {_UNIT_WORDS[unit]} left"
+        return f"{left(verdict)} of {limit_of(verdict)} left"
+    return f"{verdict.left:,} of {verdict.limit:,} {_UNIT_WORDS[unit]} left"
+
+
+def share(part: int, whole: int) -> str:
+    """Of a total, rounded half up: `68 %`, `<1 %`; empty where there is no total."""
+    if not whole:
+        return ""
+    return "<1 %" if 0 < part * 100 < whole else f"{(part * 200 + whole) // (2 * whole)} %"
 
 
 def period(per: str) -> str:
-    """`today`, `in this session`, `in the last 5h`."""
-    return _PERIOD_WORDS.get(per) or f"in the last {per.removeprefix('rolling ')}"
+    """`today`, `in this session`, `in the last 5 hours`."""
+    return _PERIOD_WORDS.get(per) or f"in the {_last(per)}"
+
+
+def _last(per: str) -> str:
+    """`rolling 7d` in words: `last 7 days`."""
+    length = per.removeprefix("rolling ")
+    number, unit = length[:-1], {"m": "minute", "h": "hour", "d": "day"}[length[-1]]
+    return f"last {unit}" if number == "1" else f"last {number} {unit}s"
 
 
 def over(budget: Budget) -> str:
@@ -143,15 +189,18 @@ def over(budget: Budget) -> str:
 
 def budget_label(budget: Budget) -> str:
     """Its name, and what it is that its name does not say: `opus (per day, *opus*)`."""
-    kind = [] if budget.name == budget.per else [f"per {budget.per}"]
+    per = _last(budget.per) if budget.per.startswith("rolling ") else f"per {budget.per}"
+    kind = [] if budget.name == budget.per else [per]
     kind += [] if budget.scope == "project" else [f"scope {budget.scope}"]
     kind += [*budget.models, *budget.agents, *budget.branches]
     return f"{budget.name} ({', '.join(kind)})" if kind else budget.name
 
 
 def percent(verdict: Verdict) -> str:
-    """Rounded down, so that 100 % means used up."""
+    """Rounded down, so that 100 % means used up; `<1 %` where something is spent."""
     limit = verdict.limit
+    if 0 < verdict.spent * 100 < limit:
+        return "<1 %"
     return f"{verdict.spent * 100 // limit if limit else 100} %"
 
 
@@ -198,12 +247,12 @@ def granted(made: Granted, verdict: Verdict, now_ms: int) -> str:
     """A person granted more. For the person."""
     after = verdict._replace(granted=verdict.granted + made.amount)
     budget = verdict.budget
-    left = f"{amount(after.left, budget.unit)} is left"
+    rest = f"{left(after)} is left"
     if after.exceeded:
-        left = "that is still used up"
+        rest = "that is still used up"
     return (
         f'Granted {amount_words(made.amount, budget)} on the budget "{budget.name}"'
-        f" {_until(made, budget, now_ms)}: {spent_of(after)}{over(budget)}, {left}."
+        f" {_until(made, budget, now_ms)}: {spent_of(after)}{over(budget)}, {rest}."
         " Every grant is kept in the ledger; `budget status` shows it."
     )
 

@@ -70,7 +70,7 @@ def _row(verdict: Verdict, standing: Standing) -> list[str]:
     resets = messages.resets(verdict, standing.policy, standing.now_ms)
     for explained in (" (", ", as "):
         resets = resets.partition(explained)[0]
-    left = messages.glance(verdict.left, budget.unit)
+    left = messages.left(verdict)
     return [escape(name), spent, limit, left, bar, share, resets, escape(budget.source.shown)]
 
 
@@ -148,8 +148,8 @@ def _report_row(spend: Spend, total: Spend) -> list[str]:
     whole = total.picousd + total.unattributed_picousd
     prompt = spend.input_tokens + spend.cache_read_tokens + spend.cache_write
     return [
-        f"${cost / PICO:,.2f}" if cost >= PICO else messages.money(cost, 4),
-        f"{cost / whole * 100:.0f} %" if whole else "",
+        messages.money(cost, 2 if cost >= PICO else 4),
+        messages.share(cost, whole),
         f"{spend.steps:,}",
         *(
             _short(count)
@@ -160,7 +160,7 @@ def _report_row(spend: Spend, total: Spend) -> list[str]:
                 spend.cache_write,
             )
         ),
-        f"{spend.cache_read_tokens / prompt * 100:.0f} %" if prompt else "",
+        messages.share(spend.cache_read_tokens, prompt),
     ]
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from budget import standing_words, story
 from budget.lean import NamedTuple
 from budget.ledger import Ledger
-from budget.messages import rounded
+from budget.messages import rounded, share
 from budget.model import Policy, Spend
 from budget.standing_words import Row
 from budget.steps import clean
@@ -56,7 +56,7 @@ def today(ledger: Ledger, policy: Policy, now_ms: int) -> str:
     if not whole:
         return ""
     shares = [
-        f"{spend.counted_picousd * 100 // whole} % {_model(model, spend)}"
+        f"{share(spend.counted_picousd, whole)} {_model(model, spend)}"
         for model, spend in list(models.items())[:3]
         if spend.counted_picousd * 100 >= whole
     ]

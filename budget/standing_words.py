@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from budget.lean import NamedTuple
 from budget.messages import (
     amount_words,
-    glance,
+    left,
     left_of,
     money,
     over,
     percent,
     resets,
     rounded,
+    share,
     spent_of,
 )
 from budget.model import PICO, Budget, Policy, Verdict
@@ -45,10 +46,10 @@ def session_line(verdicts: tuple[Verdict, ...], policy: Policy, now_ms: int) -> 
     parts = []
     for verdict in verdicts:
         budget = verdict.budget
-        left = amount_words(verdict.left, budget)
+        rest = amount_words(verdict.left, budget)
         if budget.unit == "usd":
-            left = glance(verdict.left, "usd")
-        part = f"{budget.name} {left} left" if verdict.known else f"{budget.name} not known yet"
+            rest = left(verdict)
+        part = f"{budget.name} {rest} left" if verdict.known else f"{budget.name} not known yet"
         if verdict.window.resets_at_ms is not None:
             part += f" (resets {resets(verdict, policy, now_ms).partition(' (')[0]})"
         parts.append(part)
@@ -62,8 +63,8 @@ def status_text(verdicts: tuple[Verdict, ...], policy: Policy, now_ms: int) -> s
     widest = max(len(verdict.budget.name) for verdict in verdicts)
     lines = []
     for verdict in verdicts:
-        share = f"{bar(verdict)} {percent(verdict):>5}" if verdict.known else " " * 16
-        start = f"{verdict.budget.name:<{widest}}  {share}  "
+        drawn = f"{bar(verdict)} {percent(verdict):>5}" if verdict.known else " " * 16
+        start = f"{verdict.budget.name:<{widest}}  {drawn}  "
         lines += _wrapped(start, _told(verdict, policy, now_ms))
     return "\n".join(lines)
 
@@ -103,17 +104,23 @@ def report(title: str, whole: int, steps: int, groups: Sequence[tuple[str, Seque
     lines = [f"{title}: {rounded(whole)} in {steps:,} steps (no request made)."]
     every = [row for _, rows in groups for row in rows]
     digits = 2 if whole >= PICO else 4
-    width = max((len(money(row.picousd, digits)) for row in every), default=0)
+    costs = [_cost(row.picousd, digits) for row in every]
+    width = max(map(len, costs), default=0)
     counted = max((len(f"{row.steps:,}") for row in every), default=0)
     for heading, rows in groups:
         if rows:
             lines += ["", heading]
         for row in rows:
-            share = f"{row.picousd * 100 // whole} %" if whole else ""
+            part = share(row.picousd, whole)
             number = f"{row.steps:,}" if row.steps else ""
             unit = ("step " if row.steps == 1 else "steps") if row.steps else "     "
             start = (
-                f"{money(row.picousd, digits):>{width}}  {share:>5}  {number:>{counted}} {unit}  "
+                f"{_cost(row.picousd, digits):>{width}}  {part:>5}  {number:>{counted}} {unit}  "
             )
             lines += _wrapped(start, row.what)
     return "\n".join(lines)
+
+
+def _cost(picousd: int, digits: int) -> str:
+    """In these decimals, and in more where they would say nothing."""
+    return money(picousd, digits if picousd >= PICO // 100 or not picousd else 0)

@@ -262,8 +262,8 @@ class _Look:
         text = f"today {messages.rounded(whole)}"
         if not model:
             return text  # mostly what the client counted beyond the steps
-        share = most.counted_picousd * 100 // whole
-        return f"{text}, {share} % {clean(model).removeprefix('claude-')}"
+        share = messages.share(most.counted_picousd, whole)
+        return f"{text}, {share} {clean(model).removeprefix('claude-')}"
 
     def _burn(self) -> str:
         per_hour, _ = counsel.last_rate(self._ledger, self._now_ms)

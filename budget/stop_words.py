@@ -6,14 +6,16 @@ terminal of 80, so a line holds one thing.
 
 from __future__ import annotations
 
+from budget import messages
 from budget.files import printable, printable_lines
 from budget.lean import UTC, Any, datetime
 from budget.messages import (
     amount,
     amount_words,
     compact_command,
+    decimals,
     left_of,
-    money,
+    money_up,
     over,
     percent,
     resets,
@@ -32,10 +34,10 @@ def _stop(verdict: Verdict, policy: Policy, now_ms: int) -> str:
     budget = verdict.budget
     lines = [
         _what_stopped(verdict),
-        f"Resets {resets(verdict, policy, now_ms)}. Set in {budget.source.shown}.",
-        f"Now:  {_way_out(verdict, policy)}",
+        f'Budget "{budget.name}" in {budget.source.shown}, resets'
+        f" {resets(verdict, policy, now_ms)}.",
+        *_choices(verdict, policy),
     ]
-    lines += [f"More: {way}" for way in _ways_on(verdict, policy)]
     lines += [f"Note: {note}" for note in (budget.message, _sentence(verdict.note)) if note]
     return "\n".join(lines)
 
@@ -45,71 +47,83 @@ def _sentence(text: str) -> str:
 
 
 def _what_stopped(verdict: Verdict) -> str:
+    """What is left and what is needed: `$0.0060 of $0.0500 is left in this session, and ...`."""
     budget = verdict.budget
-    numbers = f"{spent_of(verdict)}{over(budget)} ({percent(verdict)})"
+    whole, spent = spent_of(verdict).partition(" of ")[2], messages.spent(verdict)
+    if verdict.exceeded and budget.unit == "context_tokens":
+        return f"Stopped: the limit of {whole}{over(budget)} is reached (now {spent})."
     if verdict.exceeded:
-        return f'Budget "{budget.name}" is used up: {numbers}.'
-    expected = amount_words(verdict.expected, budget)
+        return f"Stopped: the {whole}{over(budget)} are used up ({spent} spent)."
+    rest, needed = messages.left(verdict), _needed(verdict)
+    if rest == needed:  # too near to each other for so few decimals
+        rest, needed = money_up(verdict.left, 6), money_up(verdict.expected, 6)
     if verdict.expected > verdict.limit:
         return (
-            f'Budget "{budget.name}" is smaller than one step: {numbers} is spent, and the next'
-            f" step is expected to take up to {expected}."
+            f"Stopped before the next step: it needs up to {needed}, and the whole budget is"
+            f" {whole}{over(budget)} ({rest} is left)."
         )
-    text = (
-        f'Budget "{budget.name}" would be passed by the next step: {numbers} is spent, and the'
-        f" step is expected to take up to {expected}"
-    )
+    held = ""
     if verdict.reserved:
-        text += f", beside {amount_words(verdict.reserved, budget)} held for steps under way"
-    return f"{text}."
+        held = f" beside {amount_words(verdict.reserved, budget)} held for steps under way"
+    return (
+        f"Stopped before the next step: {rest} of {whole} is left{over(budget)}{held}, and the step"
+        f" needs up to {needed}."
+    )
 
 
-def _way_out(verdict: Verdict, policy: Policy) -> str:
-    """What helps without another limit."""
+def _needed(verdict: Verdict) -> str:
+    """What the next step is expected to take, with the decimals of what is left."""
+    if verdict.budget.unit == "usd":
+        return money_up(verdict.expected, decimals(verdict))
+    return amount(verdict.expected, verdict.budget.unit)
+
+
+def _choices(verdict: Verdict, policy: Policy) -> list[str]:
+    """How a person can go on, and what else there is; each with what it leads to."""
     budget = verdict.budget
-    if budget.on_exceed == "ask":
-        more = amount(max(1, budget.limit // 10), budget.unit)
-        return f"send a prompt to go on for another {more}; then it asks again."
-    if budget.unit == "context_tokens":
-        return f"{compact_command(policy)}, or /clear for work that does not need it."
-    if budget.per == "session" and budget.unit not in PERCENT_UNITS:
-        return "/clear starts a new session with a whole budget."
-    if budget.filtered:
-        other = "another model (/model)" if budget.models else "other work"
-        wait = "go on" if budget.per == "total" else "wait, or go on"
-        return f"{wait} with {other}: it counts only {over(budget).partition(', ')[2]}."
-    if budget.per == "total":
-        return "it stays used up until a person lets it be passed."
-    return "wait for the reset; /clear does not help."
-
-
-def _ways_on(verdict: Verdict, policy: Policy) -> list[str]:
-    """How a person can go on all the same."""
-    budget = verdict.budget
-    ways = []
     if policy.max_grant != 0 and (budget.unit == "usd" or policy.max_grant is None):
-        ways.append(
-            f"/budget:allow {_suggested(verdict, policy)} {budget.name} because ..."
-            " (or `budget allow`)."
+        more = _suggested(verdict, policy)
+        told = amount(more, budget.unit)
+        allow = (
+            f"/budget:allow {told.replace(' %', '')} {budget.name} because <reason>"
+            f"  (adds {told}; or `budget allow` in a terminal)"
         )
     else:
-        ways.append("raise the limit there; it holds from the next session.")
-    return ways
+        allow = f"raise the limit in {budget.source.shown}  (it holds from the next session)"
+    if budget.on_exceed == "ask":
+        next_ask = amount(max(1, budget.limit // 10), budget.unit)
+        on = f"To go on: send a prompt  (another {next_ask}, then it asks again)"
+        return [on, f"Or: {allow}"]
+    if budget.unit == "context_tokens":
+        return [
+            f"To go on: {compact_command(policy)}  (the same conversation, made shorter)",
+            "To start over: /clear  (an empty context; this conversation ends)",
+            f"Or: {allow}",
+        ]
+    if budget.per == "session" and budget.unit not in PERCENT_UNITS:
+        over_again = "To start over: /clear  (new session, whole budget; this conversation ends)"
+        return [f"To go on: {allow}", over_again]
+    if budget.filtered:
+        other = "another model (/model)" if budget.models else "other work"
+        only = over(budget).partition(", ")[2]
+        return [f"To go on: {allow}", f"Or: {other}  (it counts only {only})"]
+    if budget.per == "total":
+        return [f"To go on: {allow}", "It stays used up until a person lets it be passed."]
+    return [f"To go on: {allow}", "Or: wait for the reset  (/clear does not help)"]
 
 
-def _suggested(verdict: Verdict, policy: Policy) -> str:
+def _suggested(verdict: Verdict, policy: Policy) -> int:
     """An amount that goes a bit further: past what is spent by a fifth of the limit."""
     budget = verdict.budget
     beyond = verdict.spent + verdict.reserved + verdict.expected - verdict.limit
     more = max(0, beyond) + max(1, budget.limit // 5)
     if budget.unit != "usd":
-        return str(more)
+        return more
     if policy.max_grant:
         more = min(more, policy.max_grant)
     # Two significant digits, rounded up.
-    step = 10 ** max(6, len(str(more)) - 2)
-    more = -(-more // step) * step
-    return money(more)[1:]
+    step = int(10 ** max(6, len(str(more)) - 2))
+    return -(-more // step) * step
 
 
 def agent_stopped(verdicts: tuple[Verdict, ...]) -> str:
@@ -119,7 +133,7 @@ def agent_stopped(verdicts: tuple[Verdict, ...]) -> str:
 
 
 def prompt_blocked(verdicts: tuple[Verdict, ...], policy: Policy, now_ms: int) -> str:
-    return "This prompt was not sent: no money was spent on it.\n" + stop(verdicts, policy, now_ms)
+    return "Not sent: no money was spent.\n" + stop(verdicts, policy, now_ms)
 
 
 def warning(verdict: Verdict, policy: Policy, now_ms: int) -> str:

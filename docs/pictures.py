@@ -80,7 +80,7 @@ def stop() -> Picture:
             screen.submit("count the code samples")
             screen.wait_for("hook stopped Claude", timeout=30)
             screen.submit("go on")
-            screen.wait_for("This prompt was not sent")
+            screen.wait_for("Not sent: no money was spent")
             return of_screen(screen.screen_ansi(), "claude")
 
 

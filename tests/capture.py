@@ -29,7 +29,7 @@ _SETTLED = [
     (r"/\S*/realclient-\w+", "<home>"),
     (r"\d{4}-\d\d-\d\d", "<date>"),
     (r"\b\d\d:\d\d(:\d\d)?\b", "<time>"),
-    (r"about \$[\d.]+", "about <amount>"),
+    (r"(about|comes to|month to) \$[\d.]+", r"\1 <amount>"),
     (r"\$[\d.]+(?= an hour|/h)", "<amount>"),
     (r"(\d+ days?|\d+ h( \d+ min)?|\d+ min|\d+ s)\b", "<duration>"),
 ]

@@ -97,7 +97,7 @@ def test_edits_a_deleted_ledger_and_a_grant_of_its_own_lift_no_budget(home: Home
         ALLOW,
     )
     assert made == LIMIT
-    assert "is used up: 6 of 6 steps" in said(run.messages)
+    assert "Stopped: the 6 steps in all are used up (6 spent)" in said(run.messages)
     facts = status(home)
     limits = {(b["name"], b["limit"]) for b in facts["budgets"]}
     assert {("total", LIMIT), ("mine", LIMIT + 1)} <= limits
@@ -184,9 +184,9 @@ def test_a_budget_of_one_model_leaves_the_others_free(home: Home) -> None:
         assert len(stub.requests) == 3 + 4
         assert {request.model for request in stub.requests[3:]} == {other}
         blocked = run_headless(home, stub, "count", plugin_dir=ROOT, args=args, model=STEP_MODEL)
-    assert 'Budget "sonnet" is used up: 3 of 3 steps in all, on *sonnet*' in said(run.messages)
+    assert "Stopped: the 3 steps in all, on *sonnet* are used up" in said(run.messages)
     after = said(blocked.messages)
-    assert 'Budget "sonnet" is used up' in after
+    assert 'Budget "sonnet" in .claude/budget.toml' in after
     (budget,) = status(home)["budgets"]
     assert (budget["spent"], budget["state"]) == (3, "exceeded")
 
@@ -198,7 +198,7 @@ def test_after_another_model_is_chosen_the_prompt_goes(home: Home) -> None:
         screen.submit("count")
         screen.wait_for(re.compile(r"done \d+:\d+"))
         screen.submit("more")
-        screen.wait_for("This prompt was not sent")
+        screen.wait_for("Not sent: no money was spent")
         screen.wait_for("another model (/model): it counts only on")
         screen.keys("C-u")
         screen.submit("/model haiku")
@@ -224,11 +224,11 @@ def test_a_big_context_blocks_until_it_is_compacted(home: Home) -> None:
         open_client(home, stub, plugin_dir=ROOT) as screen,
     ):
         screen.submit("count")
-        screen.wait_for('Budget "level" is used up: 30,000 of 20,000 tokens of context (150 %).')
-        screen.wait_for("Now:  /compact, or /clear for work that does not need it.")
+        screen.wait_for("Stopped: the limit of 20,000 tokens of context is reached (now 30,000).")
+        screen.wait_for("To go on: /compact  (the same conversation, made shorter)")
         assert len(stub.steps()) == 1
         screen.submit("more")
-        screen.wait_for("This prompt was not sent")
+        screen.wait_for("Not sent: no money was spent")
         screen.keys("C-u")
         screen.submit("/compact")
         stub.wait_until(lambda requests: any(r.kind == "compaction" for r in requests))
@@ -243,12 +243,12 @@ def test_a_budget_that_asks_goes_on_for_a_tenth_when_a_prompt_is_typed(home: Hom
     home.write(REPO, rules("session", 'on_exceed = "ask"', 2, "session"))
     with Stub(bash_loop(None)) as stub, open_client(home, stub, plugin_dir=ROOT) as screen:
         screen.submit("count")
-        screen.wait_for('Budget "session" is used up: 2 of 2 steps in this session (100 %).')
+        screen.wait_for("Stopped: the 2 steps in this session are used up (2 spent).")
         screen.wait_for("send a prompt to go on for another 1; then it asks again.")
         assert len(stub.steps()) == 2
         screen.submit("go on")
         screen.wait_for("You go on; it asks again at 3.")
-        screen.wait_for('Budget "session" is used up: 3 of 3 steps in this session (100 %).')
+        screen.wait_for("Stopped: the 3 steps in this session are used up (3 spent).")
         assert len(stub.steps()) == 3
     (budget,) = status(home)["budgets"]
     assert (budget["limit"], budget["granted"], budget["spent"]) == (3, 1, 3)
@@ -260,7 +260,7 @@ def test_without_a_screen_a_budget_that_asks_blocks(home: Home) -> None:
         for _ in range(2):
             run = run_headless(home, stub, "count", plugin_dir=ROOT)
             assert len(stub.requests) == 2
-    assert "This prompt was not sent" in said(run.messages)
+    assert "Not sent: no money was spent" in said(run.messages)
 
 
 def edited(*statements: str) -> str:

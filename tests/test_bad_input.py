@@ -275,7 +275,7 @@ def test_a_project_folder_may_have_a_newline(machine: Machine) -> None:
     assert answer["continue"] is False
     assert machine.folder.name.isprintable()
     assert answer["stopReason"].splitlines()[0] == (
-        'Budget "s" is used up: $0.00 of $0.00 in this session (100 %).'
+        "Stopped: the $0.00 in this session are used up ($0.00 spent)."
     )
 
 

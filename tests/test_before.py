@@ -33,13 +33,15 @@ def test_steps_of_constant_cost_stop_before_the_limit(home: Home, plugin: Path, 
         assert len(stub.requests) == 3
         assert booked(home) == 3 * STEP_USD == run.total_cost_usd
         message = said(run.messages)
-        assert f'Budget "{per}" would be passed by the next step: $0.0072 of $0.0084' in message
-        assert "the step is expected to take up to $0.0024." in message
+        over = {"session": "in this session", "day": "today"}[per]
+        assert f"Stopped before the next step: $0.0012 of $0.0084 is left {over}, and" in message
+        assert "the step needs up to $0.0024." in message
+        assert f'Budget "{per}" in .claude/budget.toml, resets ' in message
 
         resume = ["--resume", run.session_id]
         again = run_headless(home, stub, "go on", plugin_dir=plugin, args=resume)
         assert len(stub.requests) == 3, "the next prompt does not fit either"
-        assert "This prompt was not sent" in said(again.messages)
+        assert "Not sent: no money was spent" in said(again.messages)
 
 
 def test_a_limit_of_whole_steps_is_used_to_the_last(home: Home, plugin: Path) -> None:
@@ -57,7 +59,7 @@ def test_a_budget_smaller_than_one_step_says_so(home: Home, plugin: Path) -> Non
         assert len(stub.requests) == 1, "nothing is known of the first step of all"
         again = run_headless(home, stub, "count", plugin_dir=plugin)
         assert len(stub.requests) == 1
-    assert 'Budget "day" is used up: $0.0024 of $0.0020' in said(again.messages)
+    assert "Stopped: the $0.0020 today are used up ($0.0024 spent)." in said(again.messages)
 
 
 @pytest.mark.parametrize("agents", [3, 10])

@@ -64,6 +64,6 @@ def test_advise_says_what_compact_is_worth_and_never_compacts(home: Home) -> Non
         screen.wait_for(wrapped("/compact Focus on code samples saves"))
         screen.wait_for(wrapped("of 301,203 tokens"))
         screen.submit("/budget:advice")
-        screen.wait_for("an hour over the last")
+        screen.wait_for("an hour (last")
         screen.keys("C-u")
         assert [each.kind for each in stub.requests] == ["step"] * 3

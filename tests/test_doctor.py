@@ -80,9 +80,7 @@ def test_a_healthy_machine_is_told_so_and_nothing_is_left_behind(machine: Machin
         r"✓ Stops a (step|prompt)  +stopped at \$0.074 of \$0.05 by the installed hook, in \d+ ms\n"
     )
     assert re.findall(told, stdout) == ["step", "prompt"]
-    assert 'It said: Budget "doctor" is used up: $0.0740 of $0.0500 in this session (148 %).' in (
-        stdout
-    )
+    assert "It said: Stopped: the $0.0500 in this session are used up ($0.0740 spent)." in (stdout)
     assert re.search(r"\nBudgets hold here\. \d+ fine\. \d+\.\d s\n$", stdout) is None, "no client"
     assert "! Version         no `claude` on the PATH" in stdout
     assert "ledger.db, 1 step, " in stdout
@@ -96,7 +94,7 @@ def test_the_facts_have_the_documented_shape(machine: Machine) -> None:
     groups = [GROUPS.index(each.group) for each in told.findings]
     assert groups == sorted(groups)
     (step,) = [each for each in told.findings if each.id == "hooks.stops_step"]
-    assert step.said[0].startswith('Budget "doctor" is used up: $0.0740 of $0.0500')
+    assert step.said[0].startswith("Stopped: the $0.0500 in this session are used up")
 
 
 def test_every_check_is_in_the_documentation() -> None:

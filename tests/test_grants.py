@@ -636,7 +636,7 @@ def test_what_only_looks_like_the_command_is_a_prompt(tmp_path: Path) -> None:
     work = Work(tmp_path, steps_of("day"))
     work.step("m1", "m2")
     for text in ("please /budget:allow 5", "budget:allow 5", "<p>/budget:allow 5</p>"):
-        assert "This prompt was not sent" in work.prompt(text)
+        assert "Not sent: no money was spent" in work.prompt(text)
 
 
 # -- budget allow, in a terminal -------------------------------------------------------------------

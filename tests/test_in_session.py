@@ -48,16 +48,16 @@ def test_report_today(work: Work, prompt: str) -> None:
         "Today: $8.49 in 134 steps (no request made).\n"
         "\n"
         "By model\n"
-        "$6.33   74 %  70 steps  opus-5\n"
-        "$2.16   25 %  60 steps  sonnet-5\n"
-        "$0.00    0 %   4 steps  haiku-5-5\n"
+        "  $6.33   75 %  70 steps  opus-5\n"
+        "  $2.16   25 %  60 steps  sonnet-5\n"
+        "$0.0031   <1 %   4 steps  haiku-5-5\n"
         "\n"
         "Dearest prompts\n"
-        "$0.75    8 %  10 steps  14:52, opus-5, 1 agent, context 163k\n"
-        "$0.48    5 %   4 steps  10:20, opus-5, context 186k\n"
-        "$0.46    5 %   4 steps  10:12, opus-5, context 174k\n"
-        "$0.43    5 %   4 steps  10:04, opus-5, context 162k\n"
-        "$0.41    4 %   4 steps  09:56, opus-5, context 150k"
+        "  $0.75    9 %  10 steps  14:52, opus-5, 1 agent, context 163k\n"
+        "  $0.48    6 %   4 steps  10:20, opus-5, context 186k\n"
+        "  $0.46    5 %   4 steps  10:12, opus-5, context 174k\n"
+        "  $0.43    5 %   4 steps  10:04, opus-5, context 162k\n"
+        "  $0.41    5 %   4 steps  09:56, opus-5, context 150k"
     )
 
 
@@ -92,12 +92,12 @@ def test_no_row_is_wider_than_the_client_leaves_on_80_columns(work: Work) -> Non
 def test_the_status_tells_budgets_what_today_went_on_and_the_rate(work: Work) -> None:
     assert ask(work, "/budget:status") == (
         "How the budgets stand (no request made):\n"
-        "session  ███████░░░  70 %  $1.18 of $4.00 left\n"
-        "day      ████████░░  84 %  $1.50 of $10.00 left, resets at 00:00\n"
-        "week     █████░░░░░  52 %  $28.51 of $60.00 left, in the last 7d\n"
-        "Today: $8.49, 74 % opus-5, 25 % sonnet-5.\n"
-        'Now: $5.64 an hour over the last 8 min; "session" is used up in 13 min; today comes to'
-        " about $13.60, this month to about $41.75."
+        "session  ███████░░░  70 %  $1.19 of $4.00 left\n"
+        "day      ████████░░  84 %  $1.51 of $10.00 left, resets at 00:00\n"
+        "week     █████░░░░░  52 %  $28.52 of $60.00 left, in the last 7 days\n"
+        "Today: $8.49, 75 % opus-5, 25 % sonnet-5.\n"
+        'Now: $5.64 an hour (last 8 min): "session" is used up in 13 min. At its pace so far this'
+        ' month comes to $38.15; today ends at the $10.00 of "day".'
     )
 
 
@@ -174,6 +174,6 @@ def test_a_grant_raises_every_budget_of_its_name(tmp_path: Path) -> None:
     (work.home / ".claude").mkdir()
     (work.home / ".claude" / "budget.toml").write_text(f'version = 1\n{day}scope = "user"\n')
     tell(work, "SessionStart", source="startup")
-    assert ask(work, "go on").count("is used up") == 2
+    assert ask(work, "go on").count("are used up") == 2
     assert ask(work, "/budget:allow 50 day because of a release").startswith("Granted $50.00")
     assert tell(work, "UserPromptSubmit", prompt="go on").get("decision") is None

@@ -1,6 +1,7 @@
 """What budget says, word for word."""
 
 from datetime import datetime
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -46,20 +47,22 @@ def verdict(
 def test_a_session_budget_that_is_used_up_says_how_to_go_on() -> None:
     used_up = verdict(6 * CENT // 5, CENT, per="session")
     assert stop_words.stop((used_up,), BERLIN, NOW_MS) == (
-        'Budget "session" is used up: $0.0120 of $0.0100 in this session (120 %).\n'
-        "Resets with a new session. Set in .claude/budget.toml.\n"
-        "Now:  /clear starts a new session with a whole budget.\n"
-        "More: /budget:allow 0.0040 session because ... (or `budget allow`)."
+        "Stopped: the $0.0100 in this session are used up ($0.0120 spent).\n"
+        'Budget "session" in .claude/budget.toml, resets with a new session.\n'
+        "To go on: /budget:allow $0.0040 session because <reason>"
+        "  (adds $0.0040; or `budget allow` in a terminal)\n"
+        "To start over: /clear  (new session, whole budget; this conversation ends)"
     )
 
 
 def test_a_day_budget_that_is_used_up_says_when_it_resets() -> None:
     used_up = verdict(20 * PICO, 20 * PICO, layer=USER, message="Ask in #ai-spend.")
     assert stop_words.stop((used_up,), BERLIN, NOW_MS) == (
-        'Budget "day" is used up: $20.00 of $20.00 today (100 %).\n'
-        "Resets at 00:00 (in 13 h). Set in ~/.claude/budget.toml.\n"
-        "Now:  wait for the reset; /clear does not help.\n"
-        "More: /budget:allow 4.00 day because ... (or `budget allow`).\n"
+        "Stopped: the $20.00 today are used up ($20.00 spent).\n"
+        'Budget "day" in ~/.claude/budget.toml, resets at 00:00 (in 13 h).\n'
+        "To go on: /budget:allow $4.00 day because <reason>"
+        "  (adds $4.00; or `budget allow` in a terminal)\n"
+        "Or: wait for the reset  (/clear does not help)\n"
         "Note: Ask in #ai-spend."
     )
 
@@ -68,15 +71,17 @@ def test_several_budgets_that_are_used_up_are_all_named() -> None:
     first = verdict(2 * PICO, PICO, name="a", per="rolling 5h")
     second = verdict(1200, 1000, name="b", per="week", unit="output_tokens")
     assert stop_words.stop((first, second), BERLIN, NOW_MS) == (
-        'Budget "a" is used up: $2.00 of $1.00 in the last 5h (200 %).\n'
-        "Resets bit by bit, as spending grows older. Set in .claude/budget.toml.\n"
-        "Now:  wait for the reset; /clear does not help.\n"
-        "More: /budget:allow 1.20 a because ... (or `budget allow`).\n"
+        "Stopped: the $1.00 in the last 5 hours are used up ($2.00 spent).\n"
+        'Budget "a" in .claude/budget.toml, resets bit by bit, as spending grows older.\n'
+        "To go on: /budget:allow $1.20 a because <reason>"
+        "  (adds $1.20; or `budget allow` in a terminal)\n"
+        "Or: wait for the reset  (/clear does not help)\n"
         "\n"
-        'Budget "b" is used up: 1,200 of 1,000 output tokens this week (120 %).\n'
-        "Resets on 2026-11-30 at 00:00 (in 6 days). Set in .claude/budget.toml.\n"
-        "Now:  wait for the reset; /clear does not help.\n"
-        "More: /budget:allow 400 b because ... (or `budget allow`)."
+        "Stopped: the 1,000 output tokens this week are used up (1,200 spent).\n"
+        'Budget "b" in .claude/budget.toml, resets on 2026-11-30 at 00:00 (in 6 days).\n'
+        "To go on: /budget:allow 400 b because <reason>"
+        "  (adds 400; or `budget allow` in a terminal)\n"
+        "Or: wait for the reset  (/clear does not help)"
     )
 
 
@@ -84,7 +89,7 @@ def test_a_blocked_prompt_cost_nothing() -> None:
     used_up = verdict(PICO, PICO, per="session")
     text = stop_words.prompt_blocked((used_up,), BERLIN, NOW_MS)
     first, rest = text.split("\n", 1)
-    assert first == "This prompt was not sent: no money was spent on it."
+    assert first == "Not sent: no money was spent."
     assert rest == stop_words.stop((used_up,), BERLIN, NOW_MS)
 
 
@@ -100,56 +105,99 @@ def test_an_agent_that_was_stopped_is_told_of() -> None:
 def test_a_budget_that_never_resets_does_not_advise_to_wait() -> None:
     text = stop_words.stop((verdict(PICO, PICO, per="total"),), BERLIN, NOW_MS)
     assert text == (
-        'Budget "total" is used up: $1.00 of $1.00 in all (100 %).\n'
-        "Resets never. Set in .claude/budget.toml.\n"
-        "Now:  it stays used up until a person lets it be passed.\n"
-        "More: /budget:allow 0.20 total because ... (or `budget allow`)."
+        "Stopped: the $1.00 in all are used up ($1.00 spent).\n"
+        'Budget "total" in .claude/budget.toml, resets never.\n'
+        "To go on: /budget:allow $0.20 total because <reason>"
+        "  (adds $0.20; or `budget allow` in a terminal)\n"
+        "It stays used up until a person lets it be passed."
     )
 
 
 def test_a_budget_that_asks_says_that_a_prompt_goes_on() -> None:
     asks = verdict(5 * PICO, 5 * PICO, on_exceed="ask")
     assert stop_words.stop((asks,), BERLIN, NOW_MS) == (
-        'Budget "day" is used up: $5.00 of $5.00 today (100 %).\n'
-        "Resets at 00:00 (in 13 h). Set in .claude/budget.toml.\n"
-        "Now:  send a prompt to go on for another $0.50; then it asks again.\n"
-        "More: /budget:allow 1.00 day because ... (or `budget allow`)."
+        "Stopped: the $5.00 today are used up ($5.00 spent).\n"
+        'Budget "day" in .claude/budget.toml, resets at 00:00 (in 13 h).\n'
+        "To go on: send a prompt  (another $0.50, then it asks again)\n"
+        "Or: /budget:allow $1.00 day because <reason>"
+        "  (adds $1.00; or `budget allow` in a terminal)"
     )
 
 
 def test_where_grants_are_forbidden_a_stop_does_not_name_them() -> None:
     strict = BERLIN._replace(max_grant=0)
     text = stop_words.stop((verdict(PICO, PICO),), strict, NOW_MS)
-    assert text.endswith("More: raise the limit there; it holds from the next session.")
+    assert text.splitlines()[2:] == [
+        "To go on: raise the limit in .claude/budget.toml  (it holds from the next session)",
+        "Or: wait for the reset  (/clear does not help)",
+    ]
 
 
 def test_a_step_that_does_not_fit_is_told_with_what_others_hold() -> None:
     close = verdict(95 * CENT, PICO)._replace(expected=4 * CENT, reserved=2 * CENT)
     assert stop_words.stop((close,), BERLIN, NOW_MS).partition("\n")[0] == (
-        'Budget "day" would be passed by the next step: $0.95 of $1.00 today (95 %) is spent, and'
-        " the step is expected to take up to $0.04, beside $0.02 held for steps under way."
+        "Stopped before the next step: $0.03 of $1.00 is left today beside $0.02 held for steps"
+        " under way, and the step needs up to $0.04."
     )
     large = verdict(0, CENT)._replace(expected=4 * CENT)
     assert stop_words.stop((large,), BERLIN, NOW_MS).partition("\n")[0] == (
-        'Budget "day" is smaller than one step: $0.00 of $0.01 today (0 %) is spent, and the next'
-        " step is expected to take up to $0.04."
+        "Stopped before the next step: it needs up to $0.04, and the whole budget is $0.01 today"
+        " ($0.01 is left)."
     )
+    session = verdict(44 * PICO // 1000, PICO // 20, per="session")
+    session = session._replace(expected=11 * PICO // 1000)
+    assert stop_words.stop((session,), BERLIN, NOW_MS).splitlines()[:3] == [
+        "Stopped before the next step: $0.0060 of $0.0500 is left in this session, and the step"
+        " needs up to $0.0110.",
+        'Budget "session" in .claude/budget.toml, resets with a new session.',
+        "To go on: /budget:allow $0.0150 session because <reason>"
+        "  (adds $0.0150; or `budget allow` in a terminal)",
+    ]
+
+
+def test_a_step_that_is_short_of_a_little_is_told_with_more_decimals() -> None:
+    close = verdict(9_994_100 * 10**6, 10 * PICO)._replace(expected=5_950 * 10**6)
+    assert stop_words.stop((close,), BERLIN, NOW_MS).partition("\n")[0] == (
+        "Stopped before the next step: $0.005900 of $10.00 is left today, and the step needs up to"
+        " $0.005950."
+    )
+
+
+def test_what_is_spent_and_what_is_left_add_up() -> None:
+    for spent in (8_494_600, 4_999_960, 55_000, 31, 0, 5 * 10**6):
+        shown = verdict(spent * 10**6, 10 * PICO)
+        parts = [messages.spent(shown), messages.left(shown)]
+        assert sum(Decimal(each[1:]) for each in parts) == 10, parts
+    assert messages.left(verdict(10 * PICO - 1, 10 * PICO)) == "$0.01"
+    assert messages.left(verdict(10 * PICO, 10 * PICO)) == "$0.00"
+
+
+def test_shares_of_a_total_are_rounded_and_those_of_a_limit_are_not() -> None:
+    assert [messages.share(each, 1000) for each in (0, 1, 9, 10, 14, 15, 746, 1000)] == (
+        ["0 %", "<1 %", "<1 %", "1 %", "1 %", "2 %", "75 %", "100 %"]
+    )
+    assert messages.share(0, 0) == ""
+    shown = [messages.percent(verdict(each, 1000)) for each in (0, 1, 999, 1000)]
+    assert shown == ["0 %", "<1 %", "99 %", "100 %"]
 
 
 def test_a_budget_of_some_models_names_what_still_works() -> None:
     spent = verdict(PICO, PICO)
     opus = spent._replace(budget=spent.budget._replace(models=("*opus*",)))
-    assert stop_words.stop((opus,), BERLIN, NOW_MS).splitlines()[2] == (
-        "Now:  wait, or go on with another model (/model): it counts only on *opus*."
+    assert stop_words.stop((opus,), BERLIN, NOW_MS).splitlines()[3] == (
+        "Or: another model (/model)  (it counts only on *opus*)"
     )
 
 
 def test_a_level_of_context_is_made_smaller() -> None:
     level = verdict(30_000, 20_000, per="session", unit="context_tokens", name="context")
-    assert stop_words.stop((level,), BERLIN, NOW_MS).splitlines()[:3] == [
-        'Budget "context" is used up: 30,000 of 20,000 tokens of context (150 %).',
-        "Resets when the context is made smaller. Set in .claude/budget.toml.",
-        "Now:  /compact Focus on code samples, or /clear for work that does not need it.",
+    assert stop_words.stop((level,), BERLIN, NOW_MS).splitlines() == [
+        "Stopped: the limit of 20,000 tokens of context is reached (now 30,000).",
+        'Budget "context" in .claude/budget.toml, resets when the context is made smaller.',
+        "To go on: /compact Focus on code samples  (the same conversation, made shorter)",
+        "To start over: /clear  (an empty context; this conversation ends)",
+        "Or: /budget:allow 14,000 context because <reason>"
+        "  (adds 14,000; or `budget allow` in a terminal)",
     ]
 
 
@@ -259,7 +307,7 @@ def test_without_budgets_the_status_says_how_to_set_one() -> None:
         ("week", "this week"),
         ("month", "this month"),
         ("total", "in all"),
-        ("rolling 90m", "in the last 90m"),
+        ("rolling 90m", "in the last 90 minutes"),
     ],
 )
 def test_each_period_has_its_words(per: str, words: str) -> None:
@@ -335,7 +383,7 @@ def test_a_window_that_ends_in_days_is_told_by_its_date() -> None:
         (0, "$0.00"),
         (CENT, "$0.01"),
         (5 * PICO, "$5.00"),
-        (1234 * PICO + 50 * CENT, "$1234.50"),
+        (1234 * PICO + 50 * CENT, "$1,234.50"),
         (CENT // 10, "$0.0010"),
         (123 * CENT // 100, "$0.0123"),
         (PICO + CENT // 100, "$1.0001"),

@@ -59,7 +59,7 @@ def test_a_growing_context_never_passes_a_limit(home: Home, usd: str) -> None:
     assert sum(costs) == end.total_cost_usd
     assert abs(booked(home) - sum(costs)) < Decimal("0.000001")
     assert end.total_cost_usd <= Decimal(usd), "no overshoot"
-    assert "would be passed by the next step" in said(end.messages)
+    assert "Stopped before the next step" in said(end.messages)
     # What is left is less than the dearest that the next one could have been: the context read,
     # the largest of the results written, and the room for output.
     context = steps[-1].cache_read + steps[-1].cache_5m
@@ -85,7 +85,7 @@ def test_a_cold_prompt_is_sent_only_where_it_fits(home: Home, expired: bool) -> 
         again = run(home, stub, "thanks", "--resume", first.session_id)
         if expired:
             assert len(stub.requests) == made, "no overshoot: it is not sent"
-            assert "This prompt was not sent" in said(again.messages)
+            assert "Not sent: no money was spent" in said(again.messages)
             return
         assert len(stub.requests) == made + 1
         assert paid(stub.requests[-1].usage) < warm
@@ -135,4 +135,4 @@ def test_a_step_twenty_times_as_dear_passes_a_limit_by_less_than_itself(
         assert overshoot == Decimal("18.5") * STEP_USD < 20 * STEP_USD, "less than the one step"
         again = run(home, stub, "go on", "--resume", end.session_id)
         assert len(stub.requests) == dear, "and no other follows"
-    assert "This prompt was not sent" in said(again.messages)
+    assert "Not sent: no money was spent" in said(again.messages)

@@ -505,7 +505,7 @@ def test_a_persons_day_is_used_up_by_all_projects_together(work: Work) -> None:
     assert "continue" not in work.respond("b", "b1")
     stop = work.respond("c", "c1")
     assert stop["continue"] is False
-    first = 'Budget "day" is used up: 3 of 3 steps today over all your projects (100 %).'
+    first = "Stopped: the 3 steps today over all your projects are used up (3 spent)."
     assert stop["stopReason"].split("\n")[0] == first
     for project in ("a", "b", "c", "new"):
         assert work.respond(project, name="UserPromptSubmit")["decision"] == "block"
@@ -586,5 +586,6 @@ def test_every_budget_of_every_scope_is_judged_at_once(tmp_path: Path) -> None:
     work = Work(tmp_path, rules + "[budgets.mine]\n" + DAY_RULES.format(2))
     work.respond("a", "a1")
     stop = work.respond("b", "b1")["stopReason"]
-    assert 'Budget "mine" is used up' in stop
+    assert "are used up (2 spent)" in stop
+    assert 'Budget "mine" in ~/.claude/budget.toml' in stop
     assert 'Budget "day"' not in stop

@@ -95,19 +95,20 @@ def test_at_the_limit_work_stops_until_the_plans_window_begins_anew(
 ) -> None:
     getattr(machine, source)(five_hour=(80, RESETS_MS), seven_day=(12, RESETS_MS + 3 * DAY_MS))
     assert machine.prompt() == (
-        "This prompt was not sent: no money was spent on it.\n"
-        'Budget "plan" is used up: 80 of 80 % of the plan\'s five hours (100 %).\n'
-        "Resets at 12:00 (in 2 h). Set in .claude/budget.toml.\n"
-        "Now:  wait for the reset; /clear does not help.\n"
-        "More: /budget:allow 16 plan because ... (or `budget allow`)."
+        "Not sent: no money was spent.\n"
+        "Stopped: the 80 % of the plan's five hours are used up (80 % spent).\n"
+        'Budget "plan" in .claude/budget.toml, resets at 12:00 (in 2 h).\n'
+        "To go on: /budget:allow 16 plan because <reason>"
+        "  (adds 16 %; or `budget allow` in a terminal)\n"
+        "Or: wait for the reset  (/clear does not help)"
     )
 
 
 def test_the_window_of_seven_days_is_its_own(machine: Machine) -> None:
     machine.sensor(five_hour=(1, RESETS_MS), seven_day=(95, AT_MS + 3 * DAY_MS))
     told = machine.prompt()
-    assert "95 of 90 % of the plan's seven days (105 %)" in told
-    assert "Resets on 2026-11-26 at 10:00 (in 3 days)." in told
+    assert "the 90 % of the plan's seven days are used up (95 % spent)" in told
+    assert "resets on 2026-11-26 at 10:00 (in 3 days)." in told
 
 
 def test_what_the_client_does_not_tell_stops_nothing_and_says_so(machine: Machine) -> None:
@@ -225,7 +226,7 @@ def test_the_real_client_tells_of_its_plan_and_is_stopped(home: Home) -> None:
         del env["ANTHROPIC_API_KEY"]
         run = run_headless(home, stub, "count", plugin_dir=ROOT, env=env)
         assert len(stub.steps()) == 1
-    assert "42 of 40 % of the plan's five hours (105 %)" in said(run.messages)
+    assert "the 40 % of the plan's five hours are used up (42 % spent)" in said(run.messages)
     five, seven = status(home)["budgets"]
     assert (five["spent"], five["state"], seven["spent"], seven["state"]) == (
         *(42, "exceeded"),

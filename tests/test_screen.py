@@ -47,7 +47,7 @@ def test_the_stop_the_blocked_prompt_compact_clear_and_the_status_line(home: Hom
     ):
         screen.submit("count")
         screen.wait_for("PostToolBatch hook stopped Claude")
-        screen.wait_for('Budget "session" is used up: $0.0120 of $0.0100 in this session (120 %).')
+        screen.wait_for("Stopped: the $0.0100 in this session are used up ($0.0120 spent).")
         screen.wait_for("Resets with a new session. Set in .claude/budget.toml.")
         told = " ".join(screen.screen().split())
         assert "96 % is spent, $0.0004 of $0.0100 left in this session." in told
@@ -56,7 +56,7 @@ def test_the_stop_the_blocked_prompt_compact_clear_and_the_status_line(home: Hom
         assert len(stub.requests) == 5
 
         screen.submit("go on")
-        screen.wait_for("This prompt was not sent: no money was spent on it.")
+        screen.wait_for("Not sent: no money was spent.")
         screen.keys("C-u")
         screen.submit("/budget:status")
         screen.wait_for("$0.98 of $1.00 left")
@@ -97,7 +97,7 @@ def test_a_finished_agent_starts_no_new_turn_when_the_budget_is_used_up(home: Ho
         open_client(home, stub, plugin_dir=ROOT) as screen,
     ):
         screen.submit("start them")
-        screen.wait_for("This prompt was not sent", timeout=30)
+        screen.wait_for("Not sent: no money was spent", timeout=30)
         main = [request for request in stub.steps() if request.agent_id is None]
         assert len(main) == 2, "the call and the closing text, no turn for the notification"
         assert 5 <= len(stub.requests) <= 5 + 2

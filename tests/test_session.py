@@ -32,14 +32,14 @@ def test_a_session_budget_of_a_cent_stops_after_the_fifth_step(home: Home, plugi
         assert booked(home) == 5 * STEP_USD == run.total_cost_usd
         assert {row[0] for row in entries(home)} == {r.message_id for r in stub.requests}
         message = said(run.messages)
-        assert 'Budget "session" is used up: $0.0120 of $0.0100 in this session (120 %).' in message
-        assert "Resets with a new session." in message
+        assert "Stopped: the $0.0100 in this session are used up ($0.0120 spent)." in message
+        assert "resets with a new session." in message
 
         again = run_headless(
             home, stub, "go on", plugin_dir=plugin, args=["--resume", run.session_id]
         )
         assert len(stub.requests) == 5, "the next prompt makes no request"
-        assert "This prompt was not sent" in said(again.messages)
+        assert "Not sent: no money was spent" in said(again.messages)
 
         fresh = run_headless(home, stub, "anew", plugin_dir=plugin)
         assert len(stub.requests) == 10, "a new session has a whole budget"

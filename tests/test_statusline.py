@@ -35,7 +35,7 @@ def line(work: Work, options: Options = Options(), now_ms: int = NOW_MS, **more:
 # -- what it says ----------------------------------------------------------------------------------
 
 WHOLE = (
-    "day █████████░ 92 % used · $0.72 of $10.00 left · today $9.27, 68 % opus-5"
+    "day █████████░ 92 % used · $0.73 of $10.00 left · today $9.27, 68 % opus-5"
     " · /compact saves $0.0412 a step · session $3.60 · $11.49/h · context $0.0815/step"
     " · cache 47 min"
 )
@@ -51,19 +51,19 @@ def test_the_line_tells_what_is_left_what_it_went_on_and_what_comes(work: Work) 
         (200, WHOLE),
         (
             140,
-            "day █████████░ 92 % used · $0.72 of $10.00 left · today $9.27, 68 % opus-5"
+            "day █████████░ 92 % used · $0.73 of $10.00 left · today $9.27, 68 % opus-5"
             " · /compact saves $0.0412 a step · session $3.60 · $11.49/h",
         ),
-        (80, "day █████████░ 92 % used · $0.72 of $10.00 left · today $9.27, 68 % opus-5"),
-        (60, "day █████████░ 92 % used · $0.72 of $10.00 left"),
-        (40, "day · $0.72 of $10.00 left"),
-        (29, "$0.72 of $10.00 left"),
-        (10, "$0.72 of $10.00 left"),
+        (80, "day █████████░ 92 % used · $0.73 of $10.00 left · today $9.27, 68 % opus-5"),
+        (60, "day █████████░ 92 % used · $0.73 of $10.00 left"),
+        (40, "day · $0.73 of $10.00 left"),
+        (29, "$0.73 of $10.00 left"),
+        (10, "$0.73 of $10.00 left"),
     ],
 )
 def test_a_narrow_terminal_shows_what_matters_most(work: Work, columns: int, text: str) -> None:
     assert line(work, env={"COLUMNS": str(columns)}) == text
-    assert len(text) <= columns - 4 or text == "$0.72 of $10.00 left"
+    assert len(text) <= columns - 4 or text == "$0.73 of $10.00 left"
 
 
 def test_the_plain_line_is_ascii(work: Work) -> None:
@@ -142,7 +142,7 @@ def write_user_config(work: Work, text: str) -> None:
 def test_the_person_s_config_has_a_format(tmp_path: Path) -> None:
     mine = made(tmp_path, NOW_MS)
     write_user_config(mine, '"{left} ({budget}) {session}"')
-    assert line(mine) == "$0.72 of $10.00 left (day) session $3.60"
+    assert line(mine) == "$0.73 of $10.00 left (day) session $3.60"
     assert line(mine, Options("{budget}")) == "day", "an option holds before it"
 
 

@@ -112,8 +112,6 @@ def test_amounts_at_a_glance() -> None:
         *("950", "31k", "163k", "1.2M"),
     ]
     assert words.countdown(245_999) == "4:05"
-    assert words.share(1, 1000) == "<1 %"
-    assert words.share(1, 2) == "50 %"
 
 
 @given(st.text())

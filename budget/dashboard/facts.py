@@ -14,7 +14,7 @@ from budget.dashboard import cube
 from budget.dashboard.headline import headline
 from budget.errors import LedgerError
 from budget.ledger import Ledger
-from budget.model import PICO, Budget, Verdict
+from budget.model import Budget, Verdict
 from budget.people import people_ledger, people_seen
 from budget.status import Standing, incident_line, iso, shown_path
 from budget.verdicts import counts_people
@@ -190,8 +190,8 @@ def _budget(verdict: Verdict, standing: Standing, people: bool) -> dict[str, Any
         "state": "unknown" if not verdict.known else verdict.state,
         "stopped": standing.stopped(verdict),
         "advises": budget.on_exceed == "advise",
-        "spent_of": _spent_of(verdict),
-        "left": _words(verdict.left, unit),
+        "spent_of": messages.spent_of(verdict),
+        "left": messages.left(verdict),
         "percent": messages.percent(verdict),
         "fraction": round(verdict.fraction, 4),
         "held": verdict.reserved / verdict.limit if verdict.limit else 0,
@@ -204,13 +204,6 @@ def _budget(verdict: Verdict, standing: Standing, people: bool) -> dict[str, Any
         "note": verdict.note,
         "per": budget.per,
     }
-
-
-def _spent_of(verdict: Verdict) -> str:
-    """In cents where the limit is a dollar or more; below it every decimal tells."""
-    if verdict.budget.unit != "usd" or verdict.limit < PICO:
-        return messages.spent_of(verdict)
-    return f"{messages.rounded(verdict.spent)} of {messages.rounded(verdict.limit)}"
 
 
 def _words(value: int, unit: str) -> str:
@@ -256,7 +249,7 @@ def _stops(ledgers: list[Ledger], query: report.Query, clock: _Clock) -> list[di
             "sessions": list(stop.sessions[:_PARTS]),
             "project": shown_path(root),
             "budget": stop.verdict.budget.name,
-            "spent_of": _spent_of(stop.verdict),
+            "spent_of": messages.spent_of(stop.verdict),
             "over": messages.over(stop.verdict.budget).strip(),
             "why": _why(stop.verdict),
             "source": stop.verdict.budget.source.shown,

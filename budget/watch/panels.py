@@ -109,7 +109,7 @@ def budgets(view: View, width: int, height: int) -> list[Part]:
         for facts, standing, verdict in shown
     ]
     label = Column("", "", min(max(map(len, labels), default=4), max(8, width // 5)))
-    amounts = [words.spent(verdict) for _, _, verdict in shown]
+    amounts = [messages.spent_of(verdict) for _, _, verdict in shown]
     amount = Column("", "", max(map(len, amounts), default=4))
     wide = width >= 100
     length = max(8, min(40, width - label.width - amount.width - (68 if wide else 38)))
@@ -127,7 +127,7 @@ def budgets(view: View, width: int, height: int) -> list[Part]:
             resets = resets.partition(" (in ")[0]
             if resets.startswith("on "):  # in days: the hour matters less
                 resets = resets.partition(" at ")[0]
-        left = f"{words.amount(verdict.left, budget.unit)} left"
+        left = f"{messages.left(verdict)} left"
         parts += [" ", cell(text, label), " ", (filled, style), (taken, style), (rest, MUTED)]
         parts += [(f" {percent(verdict):>6} ", style), cell(numbers, amount)]
         if wide:
@@ -178,7 +178,7 @@ def parts_of(view: View, width: int, height: int) -> list[Part]:
         filled = "█" * max(1 if amount else 0, int(part * length))
         parts += ["\n ", cell(name, label)]
         parts += [
-            f"{words.glance(amount):>9} {words.share(amount, total):>5} ",
+            f"{words.glance(amount):>9} {messages.share(amount, total):>5} ",
             (filled, "$text-primary"),
         ]
     if len(found) > len(shown):

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Footer, Input, Label, Select, Static
 
-from budget import granting, paths
+from budget import granting, messages, paths
 from budget.errors import BudgetError
 from budget.watch import session, words
 from budget.watch.facts import View, name_of, tightest
@@ -181,7 +181,7 @@ class GrantScreen(ModalScreen[None]):
         for facts, _, verdict in view.verdicts:
             key = (facts.project.key, verdict.budget.name)
             label = words.budget_name(facts, verdict, many)
-            left = f"{words.amount(verdict.left, verdict.budget.unit)} left"
+            left = f"{messages.left(verdict)} left"
             names.setdefault(key, text(f"{label}: {left}"))
         self._options = [(label, key) for key, label in names.items()]
         nearest = next((each for each in view.verdicts if each[2].exceeded), tightest(view))

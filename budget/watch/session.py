@@ -91,7 +91,7 @@ def facts(told: Story, view: View, width: int) -> list[Part]:
     parts += ["\n ", words.name(f"{models}{f' on {branches}' if branches else ''}", width - 2)]
     own = [each for each in view.verdicts if each[2].budget.per == "session"]
     told_of = "; ".join(
-        f"{words.name(v.budget.name)}: {words.spent(v)}, {messages.percent(v)}"
+        f"{words.name(v.budget.name)}: {messages.spent_of(v)}, {messages.percent(v)}"
         for _, standing, v in own
         if standing.session == session.session_id
     )
@@ -134,7 +134,7 @@ def _prompts(told: Story, view: View) -> list[Row]:
                     "at": (words.clock(each.first_ms, view), MUTED),
                     "prompt": (words.short_id(each.prompt_id) or "(none)", ""),
                     "spent": (words.glance(amount), "bold"),
-                    "share": (words.share(amount, total), ""),
+                    "share": (messages.share(amount, total), ""),
                     "steps": (f"{each.spend.steps:,}", ""),
                     "agents": (str(each.agents) if each.agents else "", ""),
                     "context": (grew if each.context_to else "", ""),
@@ -154,7 +154,7 @@ def _agents(told: Story, view: View) -> list[Row]:
             {
                 "agent": (words.who(each.agent), ""),
                 "spent": (words.glance(each.spend.counted_picousd), "bold"),
-                "share": (words.share(each.spend.counted_picousd, total), ""),
+                "share": (messages.share(each.spend.counted_picousd, total), ""),
                 "steps": (f"{each.spend.steps:,}", ""),
                 "at": (words.clock(each.first_ms, view), MUTED),
                 "took": (duration(max(1, each.last_ms - each.first_ms)), MUTED),
@@ -180,7 +180,7 @@ def _steps(told: Story, view: View) -> list[Row]:
                     "model": (words.model(step.model), ""),
                     "in": (words.tokens(step.usage.prompt_tokens), ""),
                     "cached": (
-                        words.share(step.usage.cache_read_tokens, step.usage.prompt_tokens),
+                        messages.share(step.usage.cache_read_tokens, step.usage.prompt_tokens),
                         MUTED,
                     ),
                     "out": (words.tokens(step.usage.output_tokens), ""),

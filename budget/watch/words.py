@@ -83,17 +83,6 @@ def glance(picousd: int) -> str:
     return money(picousd, 2 if picousd >= PICO // 100 or not picousd else 4)
 
 
-def spent(verdict: Verdict) -> str:
-    """`$7.59 of $20.00`, `1,200 of 1,000 tokens`."""
-    if verdict.budget.unit == "usd":
-        return f"{glance(verdict.spent)} of {glance(verdict.limit)}"
-    return spent_of(verdict)
-
-
-def amount(value: int, unit: str) -> str:
-    return glance(value) if unit == "usd" else messages.amount(value, unit)
-
-
 def left(verdict: Verdict, session: str = "") -> str:
     """`left today`, `left in session 5d0f1c9e`: of what."""
     budget = verdict.budget
@@ -116,13 +105,13 @@ def headline(view: View) -> tuple[str, str, str]:
     facts, standing, verdict = found
     shared = verdict.budget.scope != "project" and verdict.budget.per != "session"
     where = f" in {project(facts)}" if len(view.projects) > 1 and not shared else ""
-    amount = "Nothing" if verdict.exceeded else glance(verdict.left)
+    amount = "Nothing" if verdict.exceeded else messages.left(verdict)
     first = f"{amount} {left(verdict, standing.session or '')}{where}"
     share = percent(verdict)
     state = f", {STATES[verdict.state]}" if verdict.state != "ok" else ""
     held = f", {glance(verdict.reserved)} held" if verdict.left and verdict.reserved else ""
     resets = messages.resets(verdict, standing.policy, view.now_ms)
-    second = f"of {glance(verdict.limit)} · {share} spent{state}{held} · resets {resets}"
+    second = f"of {messages.limit_of(verdict)} · {share} spent{state}{held} · resets {resets}"
     if verdict.budget.name != verdict.budget.per:
         second += f' · budget "{name(verdict.budget.name)}"'
     return first, second, verdict.state
@@ -145,7 +134,7 @@ def went_on(view: View, count: int = 3) -> str:
     if not total:
         return f"Nothing spent {when}."
     sums = [(part(key, view), spend.counted_picousd) for key, spend in view.parts[:count]]
-    parts = [f"{key} {glance(amount)} ({share(amount, total)})" for key, amount in sums]
+    parts = [f"{key} {glance(amount)} ({messages.share(amount, total)})" for key, amount in sums]
     more = len(view.parts) - count
     told = ", ".join(parts) + (f" and {more} more" if more > 0 else "")
     return f"{glance(total)} {when} on {told}"
@@ -160,12 +149,6 @@ def part(key: str, view: View, limit: int = 28) -> str:
     if view.choice.by == "model":
         return model(key, limit)
     return short_id(key) if view.choice.by in ("session", "prompt") else name(key, limit)
-
-
-def share(amount: int, total: int) -> str:
-    if not total:
-        return ""
-    return "<1 %" if 0 < amount * 100 < total else f"{amount * 100 // total} %"
 
 
 def pace(view: View) -> str:
@@ -255,6 +238,6 @@ def budget_line(facts: Facts, verdict: Verdict, many: bool, now_ms: int) -> str:
     note = f" ({verdict.note})" if verdict.note else ""
     return line(
         f"{budget_name(facts, verdict, many)}: {spent_of(verdict)} spent, {percent(verdict)}"
-        f"{state}, {messages.amount(verdict.left, unit)} left{held},"
+        f"{state}, {messages.left(verdict)} left{held},"
         f" resets {messages.resets(verdict, facts.standing.policy, now_ms)}{note}"
     )

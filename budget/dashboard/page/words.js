@@ -29,10 +29,10 @@ function grouped(number) {
   return String(number).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
-// The same rule as `budget report`: cents from a dollar on, else four places; rounded down below.
+// The same rule as `budget report`: cents from a dollar on, else four places; rounded down.
 function money(micro) {
   if (micro >= 1e6) {
-    const cents = Math.round(micro / 1e4);
+    const cents = Math.floor(micro / 1e4);
     return "$" + grouped(Math.floor(cents / 100)) + "." + String(cents % 100).padStart(2, "0");
   }
   if (!micro) return "$0.00";
@@ -53,7 +53,7 @@ function short(count) {
 }
 
 const many = (count, one, more) => grouped(count) + " " + (count === 1 ? one : more || one + "s");
-const share = (part, whole) => (whole ? Math.round((part / whole) * 100) + " %" : "");
+const share = (part, whole) => (!whole ? "" : part > 0 && part * 100 < whole ? "<1 %" : Math.round((part / whole) * 100) + " %");
 
 function lasting(minutes) {
   if (!minutes) return "less than a minute";
