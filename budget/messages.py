@@ -140,6 +140,16 @@ def left(verdict: Verdict) -> str:
     return amount(verdict.left, verdict.budget.unit)
 
 
+def reserved(verdict: Verdict) -> str:
+    """`$0.10`, for steps under way: with what is spent and left it adds up to the limit."""
+    if verdict.budget.unit != "usd":
+        return amount(verdict.reserved, verdict.budget.unit)
+    digits = decimals(verdict)
+    least = PICO // 10**digits
+    rest = verdict.limit - verdict.spent // least * least + verdict.left // -least * least
+    return money(rest, digits) if verdict.left and rest >= least else money(verdict.reserved)
+
+
 def spent_of(verdict: Verdict) -> str:
     """`$0.0120 of $0.0100` or `1,200 of 1,000 tokens`."""
     unit = verdict.budget.unit

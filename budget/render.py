@@ -80,8 +80,7 @@ def _notices(standing: Standing) -> list[str]:
     notices += [incident_line(event) for event in standing.incidents]
     notices += [f"{each.budget.name}: {each.note}." for each in standing.verdicts if each.note]
     notices += [
-        f"{each.budget.name}: {messages.amount(each.reserved, each.budget.unit)} is held for steps"
-        " under way."
+        f"{each.budget.name}: {messages.reserved(each)} is held for steps under way."
         for each in standing.verdicts
         if each.reserved
     ]

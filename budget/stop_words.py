@@ -11,7 +11,6 @@ from budget.files import printable, printable_lines
 from budget.lean import UTC, Any, datetime
 from budget.messages import (
     amount,
-    amount_words,
     compact_command,
     decimals,
     left_of,
@@ -64,7 +63,7 @@ def _what_stopped(verdict: Verdict) -> str:
         )
     held = ""
     if verdict.reserved:
-        held = f" beside {amount_words(verdict.reserved, budget)} held for steps under way"
+        held = f" beside {messages.reserved(verdict)} held for steps under way"
     return (
         f"Stopped before the next step: {rest} of {whole} is left{over(budget)}{held}, and the step"
         f" needs up to {needed}."

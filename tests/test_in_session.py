@@ -69,7 +69,7 @@ def test_reports_of_other_times(work: Work) -> None:
     assert first("week") == "This week: $8.49 in 134 steps (no request made)."
     assert first("month") == "This month: $31.48 in 514 steps (no request made)."
     assert first("session") == "This session: $2.81 in 46 steps (no request made)."
-    assert "\n$0.43   10 %   4 steps  11-22 10:04, opus-5" in ask(work, "/budget:report yesterday")
+    assert "\n$0.43   11 %   4 steps  11-22 10:04, opus-5" in ask(work, "/budget:report yesterday")
     a_year = 366 * 24 * 60 * MINUTE_MS
     nothing = "Today: nothing was spent in this project (no request made)."
     assert ask(work, "/budget:report today", AT_MS + a_year) == nothing
@@ -97,7 +97,7 @@ def test_the_status_tells_budgets_what_today_went_on_and_the_rate(work: Work) ->
         "week     █████░░░░░  52 %  $28.52 of $60.00 left, in the last 7 days\n"
         "Today: $8.49, 75 % opus-5, 25 % sonnet-5.\n"
         'Now: $5.64 an hour (last 8 min): "session" is used up in 13 min. At its pace so far this'
-        ' month comes to $38.15; today ends at the $10.00 of "day".'
+        ' month comes to $41.75; today ends at the $10.00 of "day".'
     )
 
 

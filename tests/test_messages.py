@@ -168,6 +168,9 @@ def test_what_is_spent_and_what_is_left_add_up() -> None:
         shown = verdict(spent * 10**6, 10 * PICO)
         parts = [messages.spent(shown), messages.left(shown)]
         assert sum(Decimal(each[1:]) for each in parts) == 10, parts
+        held = shown._replace(reserved=164_600 * 10**6)
+        parts = [messages.spent(held), messages.reserved(held), messages.left(held)]
+        assert sum(Decimal(each[1:]) for each in parts) == 10, parts
     assert messages.left(verdict(10 * PICO - 1, 10 * PICO)) == "$0.01"
     assert messages.left(verdict(10 * PICO, 10 * PICO)) == "$0.00"
 

@@ -56,7 +56,7 @@ def test_a_day_budget_holds_over_sessions(home: Home, plugin: Path) -> None:
         assert len(stub.requests) == 5, "stopped in the second session, at the fifth step"
         third = run_headless(home, stub, "count", plugin_dir=plugin)
         assert len(stub.requests) == 5
-    assert "$0.0120 of $0.0100 today" in said(third.messages)
+    assert "Stopped: the $0.0100 today are used up ($0.0120 spent)." in said(third.messages)
     assert booked(home) == 5 * STEP_USD
 
 

@@ -1,6 +1,7 @@
 """`budget watch` driven by textual's pilot: what it shows, keys, sizes, themes, errors."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from budget import grants, pipeline, reservations
+from budget import grants, messages, pipeline, reservations
 from budget.evaluate import Who
 from budget.messages import percent
 from budget.model import Spend, Usage
@@ -42,11 +43,13 @@ def test_it_says_what_is_left_and_what_it_went_on(place: Place) -> None:
         standing = Standing(place.env, place.project, app.view.now_ms)
         day = next(each for each in standing.verdicts if each.budget.name == "day")
         lines = screen(app).splitlines()
-        assert lines[1].startswith(f" {words.glance(day.left)} left today  of $40.00")
-        assert f"{percent(day)} spent" in lines[1]
+        ends = r" \$9\.\d\d left in session 5d0f1c9e: used up in 2 h \d+ min"
+        assert re.match(ends, lines[1]), "what is reached first"
+        assert f" {messages.left(day)} left today of $40.00" in lines[2]
+        assert f"{percent(day)} spent" in lines[2]
         spent = words.glance(day.spent)
-        assert lines[2].startswith(f" {spent} today on ")
-        assert all(model in lines[2] for model in ("opus-5-5", "sonnet-5-5"))
+        assert lines[3].startswith(f" {spent} today on ")
+        assert all(model in lines[3] for model in ("opus-5-5", "sonnet-5-5"))
 
     place.watch(do)
 
@@ -73,7 +76,7 @@ def test_what_runs_is_listed_with_context_cache_and_what_is_held(place: Place) -
         assert rows[WORKING].cells["does"][0] == "working"
         spend = sessions[WORKING].spend.counted_picousd
         assert rows[WORKING].cells["spent"][0] == words.glance(spend)
-        assert rows[WORKING].cells["cache"][0].endswith(" left")
+        assert rows[WORKING].cells["cache"][0].endswith(" min")
         assert rows[WORKING].cells["held"][0] == "$0.16"
         plan = rows[f"{WORKING}/agent-plan-1"]
         assert plan.cells["who"][0] == "├ Plan"
@@ -231,7 +234,7 @@ def test_p_chooses_a_project_or_all(place: Place, tmp_path: Path) -> None:
         assert app.view.today == sums[0].plus(sums[1])
         assert "of-other" in screen(app)
         assert "other: day" in shown(app, "budgets")
-        assert "left today in shop  of $40.00" in shown(app, "answer"), "the one that leaves least"
+        assert "left today in shop of $40.00" in shown(app, "answer"), "the one that leaves least"
         await pilot.press("p")
         await pilot.press("home", "down", "enter")
         await until(pilot, lambda: app.view is not None and len(app.view.projects) == 1)
@@ -265,12 +268,12 @@ def test_it_fits(place: Place, size: tuple[int, int]) -> None:
     async def do(app: WatchApp, pilot: Pilot[None]) -> None:
         lines = screen(app).splitlines()
         assert len(app.screen._compositor.render_strips()) == size[1]
-        assert "left today" in lines[1]
+        assert "left in session" in lines[1] and "left today" in shown(app, "answer")
         if size[0] >= 60:
             assert "Running now" in screen(app)
             assert WORKING[:8] in screen(app)
             assert "Last steps" in screen(app)
-            assert (await until_shown(pilot, "w Window")).splitlines()[-1].startswith("w Window")
+            assert (await until_shown(pilot, "q Quit")).splitlines()[-1].startswith("q Quit")
         await pilot.resize_terminal(100, 30)
         await until_shown(pilot, "It went on")
         assert len(app.screen._compositor.render_strips()) == 30

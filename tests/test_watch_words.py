@@ -28,6 +28,7 @@ def test_a_bar_is_as_high_as_what_was_spent() -> None:
     rows = drawn(points, 8 + 24, 5)
     assert rows[0] == " $4.00 ┤█" + " " * 23
     assert rows[1][8:12] == "█   "
+    assert [row[:8] for row in rows[1:]] == ["       ┤", " $2.00 ┤", "       ┤", "    $0 └"]
     assert rows[2][8:12] == "█ █ "
     assert rows[3][8:12] == "█ █ "
     assert rows[4].startswith("    $0 └00─03─06─09─12─15")
@@ -37,6 +38,14 @@ def test_the_smallest_amount_is_seen() -> None:
     points = [Point(MIDNIGHT_MS, 10**6 * PICO), Point(MIDNIGHT_MS + 12 * HOUR_MS, 1)]
     rows = drawn(points, 32, 4)
     assert rows[2][8 + 12] == "▁"
+    assert rows[0].startswith("   $1M ┤")
+
+
+def test_the_plot_is_as_wide_as_its_place() -> None:
+    points = [Point(MIDNIGHT_MS + hour * HOUR_MS, PICO) for hour in range(24)]
+    for width in range(32, 130):
+        rows = drawn(points, width, 4)
+        assert {len(row) for row in rows} == {width}
 
 
 def test_where_nothing_was_spent_nothing_is_drawn() -> None:
@@ -111,7 +120,7 @@ def test_amounts_at_a_glance() -> None:
     assert [words.tokens(count) for count in (950, 31_010, 163_000, 1_250_000)] == [
         *("950", "31k", "163k", "1.2M"),
     ]
-    assert words.countdown(245_999) == "4:05"
+    assert [words.countdown(each) for each in (245_999, 59_999)] == ["4 min", "<1 min"]
 
 
 @given(st.text())

@@ -195,7 +195,7 @@ def _budget(verdict: Verdict, standing: Standing, people: bool) -> dict[str, Any
         "percent": messages.percent(verdict),
         "fraction": round(verdict.fraction, 4),
         "held": verdict.reserved / verdict.limit if verdict.limit else 0,
-        "held_words": _words(verdict.reserved, unit) if verdict.reserved else "",
+        "held_words": messages.reserved(verdict) if verdict.reserved else "",
         "granted": _words(verdict.granted, unit) if verdict.granted else "",
         "marks": [mark for mark in budget.warn_at if mark < 1],
         "resets": messages.resets(verdict, standing.policy, standing.now_ms),

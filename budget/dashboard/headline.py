@@ -49,7 +49,7 @@ def headline(
         "left": messages.left(verdict),
         "limit": messages.limit_of(verdict),
         "spent": messages.spent(verdict),
-        "held": _money(verdict.reserved) if verdict.reserved else "",
+        "held": messages.reserved(verdict) if verdict.reserved else "",
         "limit_micro": verdict.limit // 10**6,
         "spent_micro": verdict.spent // 10**6,
         "held_micro": verdict.reserved // 10**6,

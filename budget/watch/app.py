@@ -45,17 +45,18 @@ class WatchApp(App[None]):
     #trouble, #stop { height: 0; text-wrap: wrap; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("w", "window(1)", "Window"),
+        # In the order of what is missed most: a narrow screen shows the first.
+        Binding("q", "quit", "Quit"),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("w", "window(1)", "Day/week"),
         Binding("W", "window(-1)", "Window back", show=False),
-        Binding("p", "project", "Project"),
+        Binding("o", "open", "Open session"),
         Binding("enter", "open", "Open session", show=False),
-        Binding("o", "open", "Open"),
-        Binding("g", "grant", "Grant"),
-        Binding("b", "by(1)", "Went on"),
+        Binding("g", "grant", "Grant more"),
+        Binding("b", "by(1)", "By model/agent"),
+        Binding("p", "project", "Project"),
         Binding("s", "sort", "Sort"),
         Binding("t", "theme", "Light/dark"),
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("q", "quit", "Quit"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
     ]
 
@@ -148,7 +149,7 @@ class WatchApp(App[None]):
         self._lines("title", panels.title(view, width))
         self._lines("answer", panels.answer(view, width))
         self._lines("trouble", panels.trouble(view, self._had_state and not view.has_state))
-        more = f"{len(view.verdicts)}" if view.verdicts else ""
+        more = f"{len(view.verdicts)} · {panels.LEGEND}" if view.verdicts else ""
         self._lines("budgets_head", panels.rule("Budgets", more, width))
         self._lines("budgets", panels.budgets(view, width, sizes["budgets"]))
         self._lines("plot", panels.spending(view, sizes["plot"], sizes["middle"]))
@@ -172,7 +173,7 @@ class WatchApp(App[None]):
         gone = self._had_state and not view.has_state
         trouble = 0 if not panels.trouble(view, gone) else 1 if width >= 160 else 2
         room = height - 2 - answer - stop - trouble
-        head = int(height >= 40)
+        head = int(height >= 30)
         budgets = max(1, min(len(view.verdicts), room // 5 if height < 40 else 10))
         room -= budgets + head
         middle = max(4, min(16, room * 2 // 5)) if room >= 11 else 0 if room < 8 else 4

@@ -107,11 +107,9 @@ class View(NamedTuple):
 
     @property
     def steps(self) -> list[tuple[Facts, running.Booked]]:
-        """What was booked last, the newest first."""
+        """What was booked last, the newest first: by the time they were made, as it is shown."""
         found = [(facts, each) for facts in self.projects for each in facts.steps]
-        if len(self.projects) > 1:  # the order of booking is known within a project only
-            found.sort(key=lambda each: -each[1].step.at_ms)
-        return found
+        return sorted(found, key=lambda each: -each[1].step.at_ms)
 
     @property
     def stop(self) -> tuple[Facts, running.Stop] | None:
@@ -467,6 +465,26 @@ def tightest(view: View) -> tuple[Facts, Standing, Verdict] | None:
     lasting = [each for each in usd if each[2].budget.per != "session"]
     stopping = [each for each in lasting or usd if each[2].budget.on_exceed != "advise"]
     return min(stopping or lasting or usd, key=lambda each: each[2].left, default=None)
+
+
+class Soonest(NamedTuple):
+    """The limit that is reached first at the rate of now."""
+
+    facts: Facts
+    standing: Standing
+    verdict: Verdict
+    in_ms: int
+
+
+def soonest(view: View) -> Soonest | None:
+    """None: no money goes, or no limit is reached before it is whole again."""
+    found = [
+        Soonest(facts, facts.standing, burn.next_limit, burn.next_limit_in_ms)
+        for facts in view.projects
+        if facts.standing and (burn := facts.standing.burn) and burn.per_hour
+        if burn.next_limit is not None and burn.next_limit_in_ms is not None
+    ]
+    return min(found, key=lambda each: each.in_ms, default=None)
 
 
 def dollars(picousd: int) -> float:

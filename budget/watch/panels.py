@@ -23,6 +23,7 @@ _CACHE_STYLES = {
     "none": "dim",
 }
 MUTED = "dim"
+LEGEND = "█ spent  ▒ held for steps under way  ┊ here it warns"
 _WINDOWS = {
     "hour": "This hour",
     "day": "Today",
@@ -122,7 +123,7 @@ def budgets(view: View, width: int, height: int) -> list[Part]:
         state = words.STATES[verdict.state]
         if standing.stopped(verdict) and not verdict.exceeded:
             state, style = "stopped", STATE_STYLES["exceeded"]
-        resets = messages.resets(verdict, standing.policy, view.now_ms)
+        resets = messages.resets(verdict, standing.policy, view.now_ms).partition(", as ")[0]
         if not wide:
             resets = resets.partition(" (in ")[0]
             if resets.startswith("on "):  # in days: the hour matters less
@@ -175,7 +176,7 @@ def parts_of(view: View, width: int, height: int) -> list[Part]:
         amount = spend.counted_picousd
         part = amount / total if total else 0.0
         length = max(0, width - label.width - 19)
-        filled = "█" * max(1 if amount else 0, int(part * length))
+        filled = _eighths(max(1 if amount else 0, int(part * length * 8)))
         parts += ["\n ", cell(name, label)]
         parts += [
             f"{words.glance(amount):>9} {messages.share(amount, total):>5} ",
@@ -187,6 +188,11 @@ def parts_of(view: View, width: int, height: int) -> list[Part]:
     if not found:
         parts += ["\n ", ("nothing yet", MUTED)]
     return parts
+
+
+def _eighths(count: int) -> str:
+    """A bar that is so long in eighths of a column: what is hardly anything looks like it."""
+    return "█" * (count // 8) + " ▏▎▍▌▋▊▉"[count % 8].strip()
 
 
 def running_head(view: View, sort: str, width: int) -> list[Part]:

@@ -62,24 +62,34 @@ def plot(
         number = _number(point.start_ms, start_ms, length, window)
         if 0 <= number < count:
             sums[number] += point.picousd
-    wide = max(1, min(8, room // count))
-    gap = 1 if wide >= 3 else 0
+    # Over the whole width: where it is no multiple, some bars are a column wider.
+    places = [number * room // count for number in range(count + 1)]
+    gap = 1 if room // count >= 3 else 0
     top = max(sums)
+    labels = {rows - 1: top, rows // 2 - 1: top * (rows // 2) // rows} if top else {}
     lines = []
     for row in range(rows - 1, -1, -1):
-        gutter = money(_short(top), 2) if row == rows - 1 and top else ""
-        cells = "".join(_cell(value, top, row, rows) * (wide - gap) + " " * gap for value in sums)
+        gutter = _label(labels[row]) if row in labels else ""
+        cells = "".join(
+            _cell(value, top, row, rows) * (places[number + 1] - places[number] - gap) + " " * gap
+            for number, value in enumerate(sums)
+        )
         lines.append(f"{gutter:>{_GUTTER - 2}} ┤{cells}"[:width])
-    axis = _axis(window, start_ms, length, count, wide, tz)
-    now = _number(now_ms, start_ms, length, window) * wide
+    axis = _axis(window, start_ms, length, places, tz)
+    number = _number(now_ms, start_ms, length, window)
+    now = places[number] if 0 <= number < count else -1
     if 0 <= now < len(axis) and axis[now] == "─":
         axis = f"{axis[:now]}▲{axis[now + 1 :]}"
     return Plot([*lines, f"{'$0':>{_GUTTER - 2}} └{axis}"[:width]], bar)
 
 
-def _short(picousd: int) -> int:
-    """At least a cent, so that the axis does not say nothing."""
-    return max(picousd, PICO // 100)
+def _label(picousd: int) -> str:
+    """In six columns; at least a cent, so that the axis does not say nothing."""
+    shown = money(max(picousd, PICO // 100), 2)
+    whole = picousd // PICO
+    if whole >= 10_000:
+        return f"${whole // 10**6}M" if whole >= 10**6 else f"${whole // 1000}k"
+    return shown if len(shown) < _GUTTER - 1 else shown.partition(".")[0]
 
 
 def _number(at_ms: int, start_ms: int, length: int, window: str) -> int:
@@ -103,21 +113,21 @@ def _cell(value: int, top: int, row: int, rows: int) -> str:
     return _BLOCKS[min(8, max(0, eighths - row * 8))]
 
 
-def _axis(window: str, start_ms: int, length: int, count: int, wide: int, tz: tzinfo | None) -> str:
+def _axis(window: str, start_ms: int, length: int, places: list[int], tz: tzinfo | None) -> str:
     """Times below the bars, as many as fit without touching."""
+    room = places[-1]
     form = {"hour": "%H:%M", "day": "%H", "week": "%a", "month": "%-d", "session": "%H:%M"}[window]
     form = form.replace("%-d", "%d")
-    line = ["─"] * (count * wide)
+    line = ["─"] * room
     free = 0
     known = ""
-    for number in range(count):
+    for number, at in enumerate(places[:-1]):
         local = local_time(start_ms + number * length + (HOUR_MS if window == "month" else 0), tz)
-        if window == "day" and (local.minute or local.hour % (3 if wide * count < 90 else 2)):
+        if window == "day" and (local.minute or local.hour % (3 if room < 90 else 2)):
             continue
         if window == "hour" and local.minute % 10:
             continue
         text = local.strftime(form)
-        at = number * wide
         if text != known and at >= free and at + len(text) <= len(line):
             line[at : at + len(text)] = text
             free = at + len(text) + 1

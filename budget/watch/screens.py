@@ -35,7 +35,8 @@ working     makes steps, or holds one; waiting: for its person
 context     the size of the conversation: each step pays for reading it
 cache       how long that stays cheap: after it the next prompt pays for all of it anew
 held        what running agents keep for their next steps; budgets count it as spent
-█ spent  ▒ held  ░ left  ┊ a mark that warns  ▲ now
+┊           in a budget's bar: where it warns (warn_at in its config)
+█ spent  ▒ held  ░ left  ▲ now
 """
 
 

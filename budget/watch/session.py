@@ -80,7 +80,7 @@ def facts(told: Story, view: View, width: int) -> list[Part]:
     parts += ["\n ", f"context {words.tokens(main.context_tokens)}"]
     if main.context_tokens:
         read, anew = about(main.context_picousd), about(main.expired_picousd)
-        costs = f"{read} a step while cached ({left}), {anew} once it is not"
+        costs = f"{read} a step while cached ({left} more), {anew} once it is not"
         if left == "expired":
             costs = f"its cache has expired: the next prompt pays {anew}, each step then {read}"
         elif main.expires_at_ms is None:

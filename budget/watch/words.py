@@ -8,8 +8,9 @@ from budget import messages, running
 from budget.advice_words import about
 from budget.messages import duration, money, percent, spent_of
 from budget.model import PICO, Verdict
+from budget.status import Standing
 from budget.steps import clean
-from budget.watch.facts import Facts, View, tightest
+from budget.watch.facts import Facts, View, soonest, tightest
 from budget.windows import local_time
 
 STATES = {"ok": "", "warned": "warning", "exceeded": "USED UP"}
@@ -45,21 +46,24 @@ def tokens(count: int) -> str:
 
 
 def countdown(milliseconds: int) -> str:
-    """`4:05`, `52:10`: minutes and seconds."""
-    seconds = max(0, milliseconds) // 1000
-    return f"{seconds // 60}:{seconds % 60:02d}"
+    """`57 min`, `<1 min`."""
+    return f"{milliseconds // 60_000} min" if milliseconds >= 60_000 else "<1 min"
 
 
 def cache(thread: running.Thread, now_ms: int) -> tuple[str, str]:
-    """How long the context stays cached, and what that is: `warm`, `ends`, `expired`, `none`."""
+    """How long the context stays cached, and what that is: `warm`, `ends`, `expired`, `none`.
+
+    Where it costs less than ten cents to write it anew, its end is worth no colour.
+    """
     if thread.last_ms is None:
         return "", "none"
     if thread.expires_at_ms is None:
         return "none", "none"
     left = thread.expires_at_ms - now_ms
+    matters = thread.expired_picousd >= PICO // 10
     if left <= 0:
-        return "expired", "expired"
-    return f"{countdown(left)} left", "warm" if left > 60_000 else "ends"
+        return "expired", "expired" if matters else "none"
+    return countdown(left), "ends" if left <= 60_000 and matters else "warm"
 
 
 def ago(milliseconds: int) -> str:
@@ -88,33 +92,49 @@ def left(verdict: Verdict, session: str = "") -> str:
     budget = verdict.budget
     if budget.per == "session":
         return f"left in session {short_id(session)}" if session else "left in a session"
-    return f"left {messages.period(budget.per)}" + {
-        "user": " in all your projects",
-        "team": " for everybody here",
-    }.get(budget.scope, "")
+    scopes = {"user": " in all your projects", "team": " for everybody here"}
+    some = messages.over(budget._replace(scope="project")).partition(", ")[2]
+    text = f"left {messages.period(budget.per)}{scopes.get(budget.scope, '')}"
+    return f"{text}, {line(some)}" if some else text
 
 
 def headline(view: View) -> tuple[str, str, str]:
     """What is left, of how much, and the state of that: the answer at a glance.
 
     `("$12.41 left today", "of $20.00 · 37 % spent · resets at 00:00 (in 9 h 28 min)", "ok")`
+    While money goes, first the limit that is reached first:
+    `("$1.07 left in session 7c1e5b52: used up in 12 min", "$1.35 left today of $10.00 · ...", ...)`
     """
     found = tightest(view)
     if not found:
         return f"{glance(view.today.counted_picousd)} spent today", no_budget(view), "none"
     facts, standing, verdict = found
+    first = _left_where(view, facts, standing, verdict)
+    state, head = verdict.state, ""
+    soon = soonest(view) if not verdict.exceeded else None
+    if soon:
+        ends = f": used up in {duration(soon.in_ms)}"
+        if soon.verdict.budget == verdict.budget:
+            first += ends
+        else:
+            head, state = f"{first} ", soon.verdict.state
+            first = f"{_left_where(view, soon.facts, soon.standing, soon.verdict)}{ends}"
+    share = percent(verdict)
+    told = f", {STATES[verdict.state]}" if verdict.state != "ok" else ""
+    held = f", {messages.reserved(verdict)} held" if verdict.left and verdict.reserved else ""
+    resets = messages.resets(verdict, standing.policy, view.now_ms)
+    second = f"{head}of {messages.limit_of(verdict)} · {share} spent{told}{held} · resets {resets}"
+    if verdict.budget.name != verdict.budget.per:
+        second += f' · budget "{name(verdict.budget.name)}"'
+    return first, second, state
+
+
+def _left_where(view: View, facts: Facts, standing: Standing, verdict: Verdict) -> str:
+    """`$1.35 left today`, `Nothing left today in shop`."""
     shared = verdict.budget.scope != "project" and verdict.budget.per != "session"
     where = f" in {project(facts)}" if len(view.projects) > 1 and not shared else ""
     amount = "Nothing" if verdict.exceeded else messages.left(verdict)
-    first = f"{amount} {left(verdict, standing.session or '')}{where}"
-    share = percent(verdict)
-    state = f", {STATES[verdict.state]}" if verdict.state != "ok" else ""
-    held = f", {glance(verdict.reserved)} held" if verdict.left and verdict.reserved else ""
-    resets = messages.resets(verdict, standing.policy, view.now_ms)
-    second = f"of {messages.limit_of(verdict)} · {share} spent{state}{held} · resets {resets}"
-    if verdict.budget.name != verdict.budget.per:
-        second += f' · budget "{name(verdict.budget.name)}"'
-    return first, second, verdict.state
+    return f"{amount} {left(verdict, standing.session or '')}{where}"
 
 
 def no_budget(view: View) -> str:
@@ -156,13 +176,9 @@ def pace(view: View) -> str:
     if not view.per_hour:
         return "nothing spent in the last 10 minutes"
     text = f"{about(view.per_hour)} an hour now"
-    burns = [each.standing.burn for each in view.projects if each.standing and each.standing.burn]
-    ends = [each for each in burns if each.next_limit and each.next_limit_in_ms is not None]
-    if ends:
-        first = min(ends, key=lambda each: each.next_limit_in_ms or 0)
-        assert first.next_limit
-        limit = name(first.next_limit.budget.name)
-        text += f': "{limit}" is used up in {duration(first.next_limit_in_ms or 0)}'
+    soon = soonest(view)
+    if soon:
+        text += f': "{name(soon.verdict.budget.name)}" is used up in {duration(soon.in_ms)}'
     return text
 
 
@@ -230,11 +246,10 @@ def stands(facts: Facts, found: running.Stop) -> bool:
 def budget_line(facts: Facts, verdict: Verdict, many: bool, now_ms: int) -> str:
     """A budget in one line of words: for lines, and for who cannot see a bar."""
     assert facts.standing
-    unit = verdict.budget.unit
     state = f", {STATES[verdict.state]}" if verdict.state != "ok" else ""
     held = ""
     if verdict.reserved:
-        held = f", {messages.amount(verdict.reserved, unit)} held for steps under way"
+        held = f", {messages.reserved(verdict)} held for steps under way"
     note = f" ({verdict.note})" if verdict.note else ""
     return line(
         f"{budget_name(facts, verdict, many)}: {spent_of(verdict)} spent, {percent(verdict)}"
