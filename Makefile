@@ -18,7 +18,7 @@ test: $(READY) lint
 	$(BIN)/python -m pytest
 
 torture: $(READY)
-	$(BIN)/python -m tests.faults.torture
+	$(BIN)/python -m tests.faults.torture $(TORTURE)
 
 lint: $(READY)
 	$(BIN)/ruff check .

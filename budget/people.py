@@ -115,6 +115,19 @@ def _bring_up(people: Ledger, env: paths.Env, own: Ledger | None, until: float) 
 
 
 def _take_over(people: Ledger, other: Ledger, stamp: str, until: float) -> None:
+    while True:
+        with people.transaction():
+            done = _take_some(people, other, stamp)
+        if done or time.monotonic() > until:
+            return
+
+
+def _take_some(people: Ledger, other: Ledger, stamp: str) -> bool:
+    """Takes the next news over, inside a transaction; whether that was all.
+
+    What is known already and what is news is read in it: of two hooks at once the one that read
+    first would else put older amounts in the place of the other's.
+    """
     known = people.rows(
         "SELECT ledger_id, seq, unattributed_seq FROM sources WHERE path = ?", other.path
     )
@@ -122,32 +135,26 @@ def _take_over(people: Ledger, other: Ledger, stamp: str, until: float) -> None:
     if ledger_id != other.id:  # it was made anew: what was taken over before stays, once
         seq = unattributed_seq = 0
         _take_back_unattributed(people, other)
-    while True:
-        entries, last = other.changed_since(seq, _SOME)
-        amounts = [] if len(entries) == _SOME else other.unattributed_since(unattributed_seq)
-        done = len(entries) < _SOME
-        with people.transaction():
-            replaced_by(people, people.absorb(entries))
-            for number, session_id, quarter, user, picousd in amounts:
-                _set_unattributed(people, session_id, quarter, user, picousd)
-                unattributed_seq = number
-            row = (other.path, other.id, stamp if done else "", last, unattributed_seq)
-            people.write(
-                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?)",
-                (*row, seal("sources", row)),
-            )
-        seq = last
-        if done or time.monotonic() > until:
-            return
+    entries, last = other.changed_since(seq, _SOME)
+    done = len(entries) < _SOME
+    replaced_by(people, people.absorb(entries))
+    amounts = other.unattributed_since(unattributed_seq) if done else []
+    for number, session_id, quarter, user, picousd in amounts:
+        _set_unattributed(people, session_id, quarter, user, picousd)
+        unattributed_seq = number
+    row = (other.path, other.id, stamp if done else "", last, unattributed_seq)
+    people.write(
+        "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?)", (*row, seal("sources", row))
+    )
+    return done
 
 
 def _take_back_unattributed(people: Ledger, other: Ledger) -> None:
     """Of sessions whose amounts come anew: the same total may be dated in another quarter now."""
     sessions = {each[1] for each in other.unattributed_since(0)}
-    with people.transaction():
-        for _, session_id, quarter, user, picousd in people.unattributed_since(0):
-            if session_id in sessions and picousd:
-                people.add_unattributed(session_id, quarter, user, -picousd)
+    for _, session_id, quarter, user, picousd in people.unattributed_since(0):
+        if session_id in sessions and picousd:
+            people.add_unattributed(session_id, quarter, user, -picousd)
 
 
 def _set_unattributed(

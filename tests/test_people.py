@@ -7,9 +7,11 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -197,6 +199,59 @@ def test_unattributed_amounts_are_a_persons_too(machine: Machine) -> None:
         ledger.add_unattributed("session-b", DAY.start_ms + QUARTER_MS, ANA, PICO)
     assert machine.people(ANA, DAY).counted_picousd == 7 * PICO
     assert machine.people(BO).unattributed_picousd == 7 * PICO
+
+
+class _Held(Ledger):
+    """The ledger of people in a hook that is held up once, just before it would write."""
+
+    hold: Callable[[], object] | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        hold, self.hold = self.hold, None
+        if hold:
+            hold()
+        with super().transaction():
+            yield
+
+
+def _bring_up_held(machine: Machine, hold: Callable[[], object]) -> None:
+    held = _Held(paths.people_ledger_file(machine.env), 1.0)
+    try:
+        held.hold = hold
+        assert people.bring_up(held, machine.env, None, 60.0) == ()
+        assert held.hold is None
+    finally:
+        held.close()
+
+
+def test_a_hook_that_was_overtaken_leaves_no_older_amount_behind(machine: Machine) -> None:
+    def tell(session_id: str, picousd: int) -> None:
+        with machine.ledger("a") as ledger, ledger.transaction():
+            ledger.add_unattributed(session_id, DAY.start_ms, ANA, picousd * PICO)
+
+    held, goes_on = Event(), Event()
+
+    def hold() -> None:
+        held.set()
+        assert goes_on.wait(20)
+
+    tell("session-a", 3)
+    assert machine.people(ANA).unattributed_picousd == 3 * PICO
+    tell("session-a", 2)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(_bring_up_held, machine, hold)
+        assert held.wait(20)
+        tell("session-a", -4)
+        assert machine.people(ANA).unattributed_picousd == PICO
+        tell("session-b", 7)
+
+        def let_it_write() -> None:
+            goes_on.set()
+            slow.result(20)
+
+        _bring_up_held(machine, let_it_write)
+    assert machine.people(ANA).unattributed_picousd == 8 * PICO
 
 
 def test_more_entries_than_one_transaction_takes(

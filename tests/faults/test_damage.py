@@ -219,7 +219,7 @@ def test_hooks_that_meet_damage_together_make_one_ledger(world: World) -> None:
 
 
 def test_damaged_pages_are_brought_back(world: World) -> None:
-    assert damage_pages(world, 12)["brought back by the next hooks"] > 8
+    assert damage_pages(world, 6)["brought back by the next hooks"] > 3
 
 
 def test_damage_is_told(world: World) -> None:

@@ -14,8 +14,8 @@ from tests.faults.traced import needs_strace
 
 Figures = Counter[str]
 _EVENTS = ("PostToolBatch", "SessionStart", "PostToolBatch", "Stop", "UserPromptSubmit")
-_ALMOST_FULL = 4 * 1024 * 1024 - 60 * 4096
-"""SQLite folds its log back when it has a thousand pages."""
+_ALMOST_FULL = (250 - 60) * 4120
+"""A log is folded back when it has 250 pages (see `Database`), each with a head of 24 bytes."""
 
 
 def lose_power(world: World, cuts: int) -> Figures:
@@ -27,7 +27,7 @@ def lose_power(world: World, cuts: int) -> Figures:
     figures += _cut(world, _record(world, 5, 2), {}, cuts // 2, rng)
     log = world.ledger().with_name("ledger.db-wal")
     while not log.exists() or log.stat().st_size < _ALMOST_FULL:
-        world.sessions[0].grow(100)
+        world.sessions[0].grow(20)
         # Not the other project: its hook would look into this ledger, and close it.
         world.catch_up(world.sessions[:1])
     base = snapshot(world.state)
@@ -66,4 +66,4 @@ def _cut(
 
 @needs_strace
 def test_a_loss_of_power_costs_nothing_that_is_not_read_again(world: World) -> None:
-    assert lose_power(world, 24)["cuts"] == 24
+    assert lose_power(world, 12)["cuts"] == 12

@@ -99,7 +99,7 @@ def fill_disk(world: World, faults: int, after: int = 0) -> Figures:
             world.catch_up()
         filler = world.state / "filler"
         for number in range(faults):
-            room = (number % 40) * 4096
+            room = number * 7 % 40 * 4096
             free = os.statvfs(world.state).f_bavail * 4096
             with filler.open("wb") as file:
                 file.write(bytes(max(0, free - room)))
