@@ -14,7 +14,7 @@ import time
 from _thread import LockType, allocate_lock, start_new_thread
 from collections.abc import Callable, Mapping
 
-from budget import anchor, paths, pipeline
+from budget import anchor, paths, pipeline, sensor
 from budget.answers import ANSWERS, Answer, Setting, add_notices
 from budget.database import Database
 from budget.errors import BudgetError, DamagedLedgerError, InputError, LedgerError
@@ -138,6 +138,8 @@ def respond(
 def _respond(payload: Any, env: paths.Env, now_ms: int, context: dict[str, Any]) -> Answer:
     event = event_of(payload, env, context)
     context["event"] = event
+    if event.name in ("SessionStart", "UserPromptSubmit"):
+        sensor.tell_answered(paths.client_totals_folder(env, event.session_id), now_ms)
     lost = context.get("remade") or pipeline.lost_ledger(env, event.project, event.session_id)
     begins = event.name == "SessionStart" and event.source != "compact" and _is_genuine(context)
     policy = pipeline.policy_of(

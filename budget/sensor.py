@@ -1,15 +1,16 @@
 """Reads what `hooks/sensor.js` reports: the client's own running total, a file per process.
 
 The client writes a file of a few dozen bytes after each model request, before the hooks of that
-step start. A torn or foreign file is passed over: the next report replaces it.
+step start. A torn or foreign file is passed over: the next report replaces it. The other way goes
+the time at which a hook answered: where none does, the module warns the person.
 """
 
 from __future__ import annotations
 
 import os
 
-from budget.files import read_own
-from budget.lean import loads
+from budget.files import overwrite_own, read_own
+from budget.lean import loads, suppress
 from budget.model import PICO, ClientTotal
 
 _LARGEST = 65_536
@@ -22,6 +23,15 @@ def client_totals(folder: str, session_id: str) -> list[ClientTotal]:
     except OSError:
         return []
     return [total for name in names if (total := _read(os.path.join(folder, name), session_id))]
+
+
+def tell_answered(folder: str, now_ms: int) -> None:
+    """Leaves the time of a hook's answer for the module, once for each prompt.
+
+    A time in the file, not the file's own: the clock of a disk may be another.
+    """
+    with suppress(OSError, ValueError):  # it does not report either, and does not warn
+        overwrite_own(os.path.join(folder, "answered"), str(now_ms).encode())
 
 
 def _read(path: str, session_id: str) -> ClientTotal | None:

@@ -661,8 +661,16 @@ def test_a_reader_that_went_away_is_no_used_up_budget(spent: Machine) -> None:
 
 def test_an_interrupt_exits_with_130(machine: Machine) -> None:
     reader, writer = os.pipe()
+    # What a shell starts in the background ignores interrupts, and so would this child.
+    default = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL)"
     process = subprocess.Popen(
-        [COMMAND, "statusline"],
+        [
+            sys.executable,
+            "-c",
+            f"{default}; os.execv(sys.argv[1], sys.argv[1:])",
+            COMMAND,
+            "statusline",
+        ],
         env=machine.env(),
         stdin=reader,
         stdout=subprocess.PIPE,
