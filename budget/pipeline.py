@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from budget import paths, reconcile, sensor
 from budget.errors import DamagedLedgerError, InputError, LedgerError
 from budget.evaluate import NOT_KNOWN, Decision, Who
-from budget.files import printable
+from budget.files import is_remote, printable
 from budget.lean import NamedTuple, contextmanager, suppress
 from budget.ledger import Ledger
 from budget.merge import Layer
@@ -21,7 +21,7 @@ from budget.outlook import first_step, next_step
 from budget.places import Place, places
 from budget.policy import load_policy
 from budget.pricing import Table, corrected, newest_table, price_print
-from budget.remarks import began_in, model_was_switched
+from budget.remarks import began_at, began_in, model_was_switched
 from budget.reservations import STARTING, drop_session, replaced_by
 from budget.transcript import Batch, Cursor, changed, read
 from budget.verdicts import Actor, budget_window, counts_people, decide, judge
@@ -304,13 +304,13 @@ class _Booking:
 
     def _other_transcripts(self, since_ms: int) -> list[str]:
         """The newest first: what was just spent matters most."""
-        folder = os.path.dirname(self._moment.transcript)
+        folder, root = os.path.dirname(self._moment.transcript), self._ledger.root()
         found = []
         # Sessions that began in a folder below lie in folders of their own.
         folders: list[str] = []
         with suppress(OSError), os.scandir(os.path.dirname(folder)) as beside:
-            root = paths.transcripts_name(self._ledger.root())
-            folders = [each.path for each in beside if each.name.startswith(root)]
+            name = paths.transcripts_name(root)
+            folders = [each.path for each in beside if each.name.startswith(name)]
         for place in {folder, *folders}:
             with suppress(OSError), os.scandir(place) as entries:
                 found += [
@@ -320,11 +320,14 @@ class _Booking:
                     and entry.path != self._moment.transcript
                     and entry.is_file()
                 ]
-        root = self._ledger.root()
         return [
             path
             for changed_ms, path in sorted(found, reverse=True)
-            if changed_ms >= since_ms and (os.path.dirname(path) == folder or began_in(path, root))
+            if changed_ms >= since_ms
+            and (
+                began_in(path, root)
+                or (os.path.dirname(path) == folder and not _is_of_another(path, root))
+            )
         ]
 
     def flush_into_open_transaction(self) -> None:
@@ -378,6 +381,19 @@ class _Booking:
         """Whether the step that ended the turn is in the file: it calls no tool."""
         prompt_id = "" if place.agent_id else self._moment.prompt_id
         return not cursor.tool_use_ids and prompt_id in ("", cursor.prompt_id)
+
+
+def _is_of_another(path: str, root: str) -> bool:
+    """Whether a session began in another project, as far as its transcript tells.
+
+    The client names `my_app` and `my-app` alike: their transcripts lie in one folder. A folder that
+    is no more may have been this one's, or a worktree's.
+    """
+    began = began_at(path)
+    if is_remote(began) or not os.path.isdir(began):
+        return False
+    # As `open_ledger` writes it.
+    return os.fsencode(paths.find_project(began).root).decode("utf-8", "replace") != root
 
 
 def open_ledger(env: paths.Env, project: paths.Project, wait_s: float = 5.0) -> Ledger:

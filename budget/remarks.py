@@ -15,7 +15,8 @@ from budget.places import Place
 from budget.scanning import MARK
 from budget.steps import milliseconds, stated_picousd
 
-_FIRST = 256 * 1024
+_HEAD, _FIRST = 8 * 1024, 256 * 1024
+_CWD = rb'"cwd":("(?:[^"\\]|\\.)*")'
 _LATEST = 256 * 1024
 """The last bytes of a transcript: what happened since the last step is in them."""
 
@@ -63,16 +64,22 @@ def _are_tokens(*counts: object) -> bool:
     return all(type(count) is int and 0 <= count <= MAX_TOKENS for count in counts)
 
 
-def began_in(path: str, root: str) -> bool:
-    """Whether a session began in a folder or below it, by the first lines of its transcript."""
+def began_at(path: str) -> str:
+    """The folder a session began in, by the first lines of its transcript; empty if none tells."""
     import re  # only for sessions from before the ledger
 
     try:
         with open_regular(path) as file:
-            told = re.search(rb'"cwd":("(?:[^"\\]|\\.)*")', file.read(_FIRST))
-        folder = str(loads(told[1])) if told else ""
+            head = file.read(_HEAD)
+            told = re.search(_CWD, head) or re.search(_CWD, head + file.read(_FIRST))
+        return str(loads(told[1])) if told else ""
     except (OSError, InputError, ValueError):
-        return False
+        return ""
+
+
+def began_in(path: str, root: str) -> bool:
+    """Whether a session began in a folder or below it."""
+    folder = began_at(path)
     return folder == root or folder.startswith(root.rstrip(os.sep) + os.sep)
 
 
