@@ -91,14 +91,19 @@ def nothing(given: Advice, policy: Policy) -> str:
 
 def burn(burning: Burn) -> str:
     """How fast money goes, in one line."""
-    minutes = max(1, burning.over_ms // 60_000)
     if not burning.per_hour:
         return "Nothing was spent in the last 10 minutes."
+    return f"{rate(burning)}. {_forecast(burning)}."
+
+
+def rate(burning: Burn) -> str:
+    """`$5.64 an hour (last 8 min): "day" is used up in 16 min`."""
+    minutes = max(1, burning.over_ms // 60_000)
     text = f"{about(burning.per_hour)} an hour (last {minutes} min)"
     if burning.next_limit is not None and burning.next_limit_in_ms is not None:
         name = burning.next_limit.budget.name
         text += f': "{name}" is used up in {duration(burning.next_limit_in_ms)}'
-    return f"{text}. {_forecast(burning)}."
+    return text
 
 
 def _forecast(burning: Burn) -> str:

@@ -97,12 +97,9 @@ def burning(ledger: Ledger, policy: Policy, decision: Decision, now_ms: int) -> 
     rate, over_ms = last_rate(ledger, now_ms)
     first, first_in = None, None
     for verdict in decision.verdicts:
-        if verdict.budget.unit == "usd" and not verdict.exceeded and rate:
-            in_ms = burn.used_up_in_ms(verdict.left, rate)
-            resets = verdict.window.resets_at_ms
-            in_time = resets is None or (in_ms is not None and now_ms + in_ms < resets)
-            if in_ms is not None and in_time and (first_in is None or in_ms < first_in):
-                first, first_in = verdict, in_ms
+        in_ms = in_time_ms(verdict, rate, now_ms)
+        if in_ms is not None and (first_in is None or in_ms < first_in):
+            first, first_in = verdict, in_ms
     tz = zone(policy.timezone)
     spent, ends = [], []
     for per in ("day", "month"):
@@ -115,6 +112,16 @@ def burning(ledger: Ledger, policy: Policy, decision: Decision, now_ms: int) -> 
     month_end = max(ends[1], spent[1] - spent[0] + day_end)
     month_stop = _stop_below(decision, "month", month_end)
     return Burn(rate, over_ms, first, first_in, ends[0], month_end, day_stop, month_stop)
+
+
+def in_time_ms(verdict: Verdict, rate: int, now_ms: int) -> int | None:
+    """When a budget in US dollars is used up at a rate; None: not before it is whole again."""
+    if verdict.budget.unit != "usd" or verdict.exceeded:
+        return None
+    in_ms = burn.used_up_in_ms(verdict.left, rate)
+    resets = verdict.window.resets_at_ms
+    in_time = resets is None or (in_ms is not None and now_ms + in_ms < resets)
+    return in_ms if in_time else None
 
 
 def _stop_below(decision: Decision, per: str, end: int) -> Verdict | None:

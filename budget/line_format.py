@@ -19,30 +19,37 @@ class Field(NamedTuple):
 
 FIELDS: dict[str, Field] = {
     "budget": Field("the budget of which the largest part is spent", "day", 9),
-    "bar": Field("how much of it is spent", "████████░░ 84 % used", 8),
+    "bar": Field("how much of it is spent", "████████░░ 84 %", 8),
     "left": Field(
-        "what is left of it; when it is used up, when it resets", "$1.51 of $10.00 left", 10
+        "what is left of it, and for how long at the rate of now;"
+        " when it is used up, when it resets",
+        "$1.51 left of $10.00, ~16 min",
+        10,
     ),
     "advice": Field(
         "the one thing that is worth doing now, if there is one",
         "/compact saves $0.05 a step",
-        6,
+        7,
     ),
-    "session": Field("what the session has cost", "session $2.81", 5),
+    "session": Field("what the session has cost", "session $2.81", 6),
     "today": Field(
         "what today has cost in this project, and the model that most of it went to",
         "today $8.49, 92 % opus-5",
-        7,
+        4,
     ),
-    "burn": Field("how fast money goes: the last 10 minutes as dollars an hour", "$5.64/h", 4),
+    "burn": Field(
+        "how fast money goes in all sessions: the last 10 minutes as dollars an hour",
+        "$5.64/h in all",
+        5,
+    ),
     "context": Field("what the context costs in each further step", "context $0.08/step", 3),
     "cache": Field(
         "how long the context is cached still; then the next prompt pays for all of it",
-        "cache 47 min",
+        "cache 47 min left",
         2,
     ),
 }
-DEFAULT = "{budget} {bar} · {left} · {today} · {advice} · {session} · {burn} · {context} · {cache}"
+DEFAULT = "{budget} {bar} · {left} · {session} · {burn} · {advice} · {today} · {context} · {cache}"
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -37,6 +37,8 @@ _COLOURS = {"ok": "32", "warned": "33", "exceeded": "31"}
 _MARGIN = 4
 """Columns that the client keeps free beside the line (2.1.332)."""
 _OF_LEDGER = ("today", "burn", "context", "cache", "advice")
+_FAR = 0.5
+"""Below this part of every budget the usual line says little: nobody has to look at it."""
 
 
 class Options(NamedTuple):
@@ -139,14 +141,18 @@ def line(
             _book_total(ledger, ClientTotal(session_id, "status line", 0, 0, total), now_ms)
         person = paths.person(env, project)
         decision = judge(policy, ledger, env, session_id, now_ms, person, for_s=0.2)
-        values = _of_budgets(decision, policy, now_ms, options.plain, "NO_COLOR" not in env)
+        per_hour = 0
+        if ledger and ("{left}" in form or "{burn}" in form):
+            per_hour, _ = counsel.last_rate(ledger, now_ms)
+        colours = "NO_COLOR" not in env
+        values = _of_budgets(decision, policy, now_ms, options.plain, colours, per_hour)
         if total is not None:
             values["session"] = f"session {messages.rounded(total)}"
-        if form == line_format.DEFAULT and _is_session(decision):
-            values["session"] = ""  # the budget has said it
         if ledger and any(f"{{{name}}}" in form for name in _OF_LEDGER):
-            look = _Look(ledger, policy, env, session_id, now_ms)
+            look = _Look(ledger, policy, env, session_id, now_ms, per_hour)
             values |= look.values(form, _table(told, "prompt_cache"))
+        if form == line_format.DEFAULT:
+            _say_once(values, decision)
     finally:
         if ledger and closes:
             ledger.close()
@@ -186,29 +192,34 @@ def nearest(decision: Decision) -> Verdict:
     return max(decision.verdicts, key=lambda verdict: verdict.fraction)
 
 
-def _is_session(decision: Decision) -> bool:
-    """Whether the nearest budget is that of the session, in dollars."""
-    budget = nearest(decision).budget if decision.verdicts else None
-    return budget is not None and (budget.per, budget.unit, budget.filtered) == (
-        *("session", "usd"),
-        False,
-    )
+def _say_once(values: dict[str, str], decision: Decision) -> None:
+    """Leaves out of the usual line what the nearest budget says, and what does not matter yet."""
+    if not decision.verdicts:
+        return
+    verdict = nearest(decision)
+    budget = verdict.budget
+    if budget.unit == "usd" and not budget.filtered and budget.scope == "project":
+        if budget.per == "session":
+            values["session"] = ""
+        if budget.per == "day":  # what went on is told, how much it was is known
+            share = values.get("today", "").partition(", ")[2]
+            values["today"] = f"today {share}" if share else ""
+    if verdict.state == "ok" and verdict.fraction < _FAR:
+        values |= dict.fromkeys(("burn", "today", "context"), "")
 
 
 def _of_budgets(
-    decision: Decision, policy: Policy, now_ms: int, plain: bool, colours: bool
+    decision: Decision, policy: Policy, now_ms: int, plain: bool, colours: bool, per_hour: int
 ) -> dict[str, str]:
     if not decision.verdicts:
         return {"budget": "no budget set"}
     verdict = nearest(decision)
     colour = _COLOURS[verdict.state] if colours and not plain else ""
     drawn = f"[{bar(verdict, '#', '-')}]" if plain else bar(verdict)
-    left = _left(verdict, policy, now_ms)
+    left = _left(verdict, policy, now_ms, per_hour)
     return {
         "budget": verdict.budget.name,
-        "bar": f"{_painted(drawn, colour)} {messages.percent(verdict)} used"
-        if verdict.known
-        else "",
+        "bar": f"{_painted(drawn, colour)} {messages.percent(verdict)}" if verdict.known else "",
         "left": _painted(left, colour if verdict.exceeded else ""),
     }
 
@@ -217,13 +228,17 @@ def _painted(text: str, colour: str) -> str:
     return f"\x1b[{colour}m{text}\x1b[0m" if colour else text
 
 
-def _left(verdict: Verdict, policy: Policy, now_ms: int) -> str:
+def _left(verdict: Verdict, policy: Policy, now_ms: int, per_hour: int) -> str:
     if not verdict.known:
         return "not known yet"
     if verdict.exceeded:
         resets = messages.resets(verdict, policy, now_ms).partition(" (")[0]
         return f"USED UP {messages.spent_of(verdict)}, resets {resets}"
-    return messages.left_of(verdict)
+    if verdict.budget.unit != "usd":
+        return messages.left_of(verdict)
+    text = f"{messages.left(verdict)} left of {messages.limit_of(verdict)}"
+    in_ms = counsel.in_time_ms(verdict, per_hour, now_ms)
+    return text if in_ms is None else f"{text}, ~{messages.duration(in_ms)}"
 
 
 # -- what the ledger knows -------------------------------------------------------------------------
@@ -233,10 +248,16 @@ class _Look:
     """What the ledger tells of a session and of today."""
 
     def __init__(
-        self, ledger: Ledger, policy: Policy, env: paths.Env, session_id: str, now_ms: int
+        self,
+        ledger: Ledger,
+        policy: Policy,
+        env: paths.Env,
+        session_id: str,
+        now_ms: int,
+        per_hour: int,
     ) -> None:
         self._ledger, self._policy, self._env = ledger, policy, env
-        self._session_id, self._now_ms = session_id, now_ms
+        self._session_id, self._now_ms, self._per_hour = session_id, now_ms, per_hour
         self._table = pipeline.price_table(policy, env)
         self._recent: list[Step] = ledger.recent_steps(session_id, "", projection.RECENT)
         self._tokens = ledger.context_tokens(session_id) if self._recent else 0
@@ -266,8 +287,7 @@ class _Look:
         return f"{text}, {share} {clean(model).removeprefix('claude-')}"
 
     def _burn(self) -> str:
-        per_hour, _ = counsel.last_rate(self._ledger, self._now_ms)
-        return f"{advice_words.about(per_hour)}/h" if per_hour else ""
+        return f"{advice_words.about(self._per_hour)}/h in all" if self._per_hour else ""
 
     def _context(self) -> str:
         if not self._tokens:
@@ -286,7 +306,7 @@ class _Look:
         if expires_ms is None:
             return ""
         if expires_ms > self._now_ms:
-            return f"cache {messages.duration(expires_ms - self._now_ms)}"
+            return f"cache {messages.duration(expires_ms - self._now_ms)} left"
         cost = advice.writing(self._recent, self._tokens, self._table)
         return f"cache expired: next prompt {advice_words.about(cost)}"
 

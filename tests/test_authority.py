@@ -199,7 +199,7 @@ def test_after_another_model_is_chosen_the_prompt_goes(home: Home) -> None:
         screen.wait_for(re.compile(r"done \d+:\d+"))
         screen.submit("more")
         screen.wait_for("Not sent: no money was spent")
-        screen.wait_for("another model (/model): it counts only on")
+        screen.wait_for("another model (/model)  (it counts only on *sonnet*)")
         screen.keys("C-u")
         screen.submit("/model haiku")
         screen.wait_for("Switch model?")
@@ -244,7 +244,7 @@ def test_a_budget_that_asks_goes_on_for_a_tenth_when_a_prompt_is_typed(home: Hom
     with Stub(bash_loop(None)) as stub, open_client(home, stub, plugin_dir=ROOT) as screen:
         screen.submit("count")
         screen.wait_for("Stopped: the 2 steps in this session are used up (2 spent).")
-        screen.wait_for("send a prompt to go on for another 1; then it asks again.")
+        screen.wait_for("To go on: send a prompt  (another 1, then it asks again)")
         assert len(stub.steps()) == 2
         screen.submit("go on")
         screen.wait_for("You go on; it asks again at 3.")

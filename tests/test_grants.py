@@ -448,7 +448,7 @@ def test_a_grant_lifts_a_stop(tmp_path: Path) -> None:
     assert work.prompt() == ""
     assert work.step("m3")
     assert not work.step("m4"), "the grant is used up, too"
-    assert "4 of 4 steps" in work.prompt()
+    assert "Stopped: the 4 steps today are used up (4 spent)." in work.prompt()
     assert work.prompt("/budget:allow 1 day").startswith("Granted 1 steps")
     assert work.prompt() == ""
 

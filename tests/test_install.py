@@ -559,13 +559,13 @@ def installed(person: Person) -> Person:
 
 
 def test_the_status_line_tells_the_session_and_the_nearest_budget(installed: Person) -> None:
-    line = f"session {BAR} 2 % used · $4.87 of $5.00 left · today $0.12\n"
+    line = f"session {BAR} 2 % · $4.88 left of $5.00\n"
     assert status_line(installed, status_input(installed), NO_COLOR="1") == (0, line, "")
 
 
 def test_the_status_line_has_colours(installed: Person) -> None:
     yellow = "\x1b[33m████████░░\x1b[0m"
-    line = f"session {yellow} 85 % used · $0.75 of $5.00 left · today $4.25\n"
+    line = f"session {yellow} 85 % · $0.75 left of $5.00 · today $4.25\n"
     assert status_line(installed, status_input(installed, 4.25)) == (0, line, "")
 
 
@@ -580,7 +580,7 @@ def test_a_status_line_with_a_spoilt_config_says_so(installed: Person) -> None:
     code, stdout, stderr = status_line(installed, status_input(installed), NO_COLOR="1")
     assert (code, stderr) == (0, "")
     assert stdout.endswith(" · config error: budget check\n")
-    assert stdout.startswith(f"session {BAR} 2 % used · ")
+    assert stdout.startswith(f"session {BAR} 2 % · ")
 
 
 def test_a_status_line_of_garbage_says_what_it_expected(installed: Person) -> None:
@@ -590,7 +590,7 @@ def test_a_status_line_of_garbage_says_what_it_expected(installed: Person) -> No
 
 
 def test_a_status_line_without_facts_tells_the_budget(installed: Person) -> None:
-    line = f"session {BAR} 0 % used · $5.00 of $5.00 left\n"
+    line = f"session {BAR} 0 % · $5.00 left of $5.00\n"
     odd_types = '{"cost": 5, "workspace": [], "session_id": {}, "cwd": 7}'
     for data in (None, "", "{}", "[]", "5", odd_types):
         assert status_line(installed, data, NO_COLOR="1") == (0, line, ""), data
@@ -611,7 +611,7 @@ def test_a_status_line_with_a_spoilt_ledger_names_it(installed: Person) -> None:
 def test_a_status_line_before_the_first_step_is_not_blank(person: Person) -> None:
     person.run("init", "--session", "5")
     person.run("install")
-    line = f"session {BAR} 0 % used · $5.00 of $5.00 left\n"
+    line = f"session {BAR} 0 % · $5.00 left of $5.00\n"
     assert status_line(person, "{}", NO_COLOR="1") == (0, line, "")
 
 

@@ -150,7 +150,7 @@ def test_what_the_status_line_tells_holds_in_every_session(machine: Machine) -> 
 
 def test_the_status_line_shows_the_plan(machine: Machine) -> None:
     line = machine.status_line(five_hour=(40, RESETS_MS), seven_day=(1, RESETS_MS))
-    assert "plan █████░░░░░ 50 % used · 40 of 80 % of the plan's five hours left" in line
+    assert "plan █████░░░░░ 50 % · 40 of 80 % of the plan's five hours left" in line
 
 
 def test_a_grant_in_percent_lifts_the_stop(

@@ -99,7 +99,8 @@ def test_a_run_goes_on_when_only_an_agent_of_it_is_stopped(home: Home) -> None:
     assert (ran.code, ran.stdout) == (0, "noted\n")
     assert ran.facts["outcome"] == "done"
     assert ran.stderr.startswith(
-        'budget: an agent was stopped, the run went on. Budget "day" is used up: 2 of 2 steps today'
+        "budget: an agent was stopped, the run went on. Stopped: the 2 steps today,"
+        " on agent general-purpose are used up (2 spent)."
     )
 
 

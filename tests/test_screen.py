@@ -1,6 +1,7 @@
 """The real client on a real terminal: what a person sees when a budget is used up."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -48,18 +49,18 @@ def test_the_stop_the_blocked_prompt_compact_clear_and_the_status_line(home: Hom
         screen.submit("count")
         screen.wait_for("PostToolBatch hook stopped Claude")
         screen.wait_for("Stopped: the $0.0100 in this session are used up ($0.0120 spent).")
-        screen.wait_for("Resets with a new session. Set in .claude/budget.toml.")
+        screen.wait_for('Budget "session" in .claude/budget.toml, resets with a new session.')
         told = " ".join(screen.screen().split())
         assert "96 % is spent, $0.0004 of $0.0100 left in this session." in told
         assert "/compact Focus on code samples" in screen.screen()
-        screen.wait_for("session ██████████ 120 % used · USED UP $0.0120 of $0.0100")
+        screen.wait_for("session ██████████ 120 % · USED UP $0.0120 of $0.0100")
         assert len(stub.requests) == 5
 
         screen.submit("go on")
         screen.wait_for("Not sent: no money was spent.")
         screen.keys("C-u")
         screen.submit("/budget:status")
-        screen.wait_for("$0.98 of $1.00 left")
+        screen.wait_for(re.compile(r"\$0\.98\d\d of \$1\.00 left"))
         screen.keys("C-u")
         assert len(stub.requests) == 5, "neither makes a request"
 

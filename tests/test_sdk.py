@@ -316,7 +316,10 @@ def test_a_step_that_would_not_fit_stops_the_run(home: Home) -> None:
         run = asyncio.run(ask(home, stub))
         assert len(stub.requests) == 2
     assert isinstance(run.error, BudgetExceeded)
-    assert str(run.error).startswith('Budget "session" would be passed by the next step: $0.0048')
+    assert str(run.error).startswith(
+        "Stopped before the next step: $0.0012 of $0.0060 is left in this session, and the step"
+        " needs up to $0.0024."
+    )
     assert [(b.name, b.limit, b.spent) for b in run.error.budgets] == [
         ("session", "0.006000", "0.004800")
     ]

@@ -35,9 +35,9 @@ def line(work: Work, options: Options = Options(), now_ms: int = NOW_MS, **more:
 # -- what it says ----------------------------------------------------------------------------------
 
 WHOLE = (
-    "day █████████░ 92 % used · $0.73 of $10.00 left · today $9.27, 68 % opus-5"
-    " · /compact saves $0.0412 a step · session $3.60 · $11.49/h · context $0.0815/step"
-    " · cache 47 min"
+    "day █████████░ 92 % · $0.73 left of $10.00, ~4 min · session $3.60 · $11.49/h in all"
+    " · /compact saves $0.0412 a step · today 68 % opus-5 · context $0.0815/step"
+    " · cache 47 min left"
 )
 
 
@@ -51,19 +51,30 @@ def test_the_line_tells_what_is_left_what_it_went_on_and_what_comes(work: Work) 
         (200, WHOLE),
         (
             140,
-            "day █████████░ 92 % used · $0.73 of $10.00 left · today $9.27, 68 % opus-5"
-            " · /compact saves $0.0412 a step · session $3.60 · $11.49/h",
+            "day █████████░ 92 % · $0.73 left of $10.00, ~4 min · session $3.60 · $11.49/h in all"
+            " · /compact saves $0.0412 a step · today 68 % opus-5",
         ),
-        (80, "day █████████░ 92 % used · $0.73 of $10.00 left · today $9.27, 68 % opus-5"),
-        (60, "day █████████░ 92 % used · $0.73 of $10.00 left"),
-        (40, "day · $0.73 of $10.00 left"),
-        (29, "$0.73 of $10.00 left"),
-        (10, "$0.73 of $10.00 left"),
+        (80, "day █████████░ 92 % · $0.73 left of $10.00, ~4 min · session $3.60"),
+        (60, "day █████████░ 92 % · $0.73 left of $10.00, ~4 min"),
+        (40, "day · $0.73 left of $10.00, ~4 min"),
+        (34, "$0.73 left of $10.00, ~4 min"),
+        (10, "$0.73 left of $10.00, ~4 min"),
     ],
 )
 def test_a_narrow_terminal_shows_what_matters_most(work: Work, columns: int, text: str) -> None:
     assert line(work, env={"COLUMNS": str(columns)}) == text
-    assert len(text) <= columns - 4 or text == "$0.73 of $10.00 left"
+    assert len(text) <= columns - 4 or text == "$0.73 left of $10.00, ~4 min"
+
+
+def test_far_from_its_limit_the_line_is_short(tmp_path: Path) -> None:
+    mine = made(tmp_path, NOW_MS)
+    config = mine.project / ".claude" / "budget.toml"
+    text = config.read_text().replace("usd = 10.00", "usd = 500.00")
+    config.write_text(text.replace("usd = 4.00", "usd = 40.00").replace("60.00", "600.00"))
+    assert line(mine) == (
+        "session ░░░░░░░░░░ 9 % · $36.40 left of $40.00, ~3 h 11 min"
+        " · /compact saves $0.0412 a step · cache 47 min left"
+    )
 
 
 def test_the_plain_line_is_ascii(work: Work) -> None:
@@ -80,9 +91,11 @@ def test_only_the_bar_has_a_colour(work: Work) -> None:
 
 def test_the_cache_is_told_by_the_client_else_by_the_last_step(work: Work) -> None:
     cache = Options("{cache}")
-    assert line(work, cache) == "cache 47 min"
-    assert line(work, cache, prompt_cache={"expires_at": None}) == "cache 57 min", "1 h from it"
-    assert line(work, cache, prompt_cache=7) == "cache 57 min"
+    assert line(work, cache) == "cache 47 min left"
+    assert line(work, cache, prompt_cache={"expires_at": None}) == "cache 57 min left", (
+        "1 h from it"
+    )
+    assert line(work, cache, prompt_cache=7) == "cache 57 min left"
     later = NOW_MS + 58 * MINUTE_MS
     # 163,000 tokens at 10 USD per million.
     assert line(work, cache, later) == "cache expired: next prompt $1.63"
@@ -93,15 +106,18 @@ def test_a_budget_that_is_used_up_says_when_it_is_whole_again(work: Work, tmp_pa
     config = used_up.project / ".claude" / "budget.toml"
     config.write_text(config.read_text().replace("usd = 10.00", "usd = 9.00"))
     text = line(used_up, Options("{budget} {bar} · {left}"))
-    assert text == "day ██████████ 103 % used · USED UP $9.27 of $9.00, resets at 00:00"
+    assert text == "day ██████████ 103 % · USED UP $9.27 of $9.00, resets at 00:00"
 
 
 def test_a_session_budget_does_not_have_its_session_told_twice(tmp_path: Path) -> None:
     mine = made(tmp_path, NOW_MS)
     config = mine.project / ".claude" / "budget.toml"
     config.write_text(config.read_text().replace("usd = 10.00", "usd = 50.00"))
-    text = line(mine, env={"COLUMNS": "90"})
-    assert text == "session █████████░ 90 % used · $0.40 of $4.00 left · today $9.27, 68 % opus-5"
+    text = line(mine, Options(), env={"COLUMNS": "140"})
+    assert text.startswith(
+        "session █████████░ 90 % · $0.40 left of $4.00, ~3 min · $11.49/h in all "
+    )
+    assert "session $" not in text
 
 
 # -- a format of one's own -------------------------------------------------------------------------
@@ -142,7 +158,7 @@ def write_user_config(work: Work, text: str) -> None:
 def test_the_person_s_config_has_a_format(tmp_path: Path) -> None:
     mine = made(tmp_path, NOW_MS)
     write_user_config(mine, '"{left} ({budget}) {session}"')
-    assert line(mine) == "$0.73 of $10.00 left (day) session $3.60"
+    assert line(mine) == "$0.73 left of $10.00, ~4 min (day) session $3.60"
     assert line(mine, Options("{budget}")) == "day", "an option holds before it"
 
 

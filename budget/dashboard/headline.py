@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import tzinfo
 from typing import Any
 
-from budget import messages, story
+from budget import advice_words, messages, story
 from budget.ledger import Ledger
 from budget.model import PICO, Spend, Verdict, Window
 from budget.status import Standing, shown_path
@@ -35,7 +35,7 @@ def headline(
     if chosen is None:
         return {**told, "kind": "none", "went_on": told["today"]}
     standing, verdict = chosen
-    budget = verdict.budget
+    budget, burn = verdict.budget, standing.burn
     people = counts_people(budget)
     person = standing.person if budget.scope == "user" and people else ""
     whose = None if people else [standing.project.root]
@@ -54,6 +54,8 @@ def headline(
         "spent_micro": verdict.spent // 10**6,
         "held_micro": verdict.reserved // 10**6,
         "state": verdict.state,
+        "mark": f"{verdict.passed_mark * 100:g} %" if verdict.passed_mark else "",
+        "pace": f"Now: {advice_words.rate(burn)}." if burn and burn.per_hour else "",
         "stopped": standing.stopped(verdict),
         "advises": budget.on_exceed == "advise",
         "resets": messages.resets(verdict, standing.policy, now_ms),

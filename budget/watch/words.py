@@ -11,7 +11,7 @@ from budget.model import PICO, Verdict
 from budget.status import Standing
 from budget.steps import clean
 from budget.watch.facts import Facts, View, soonest, tightest
-from budget.windows import local_time
+from budget.windows import HOUR_MS, local_time
 
 STATES = {"ok": "", "warned": "warning", "exceeded": "USED UP"}
 
@@ -119,6 +119,8 @@ def headline(view: View) -> tuple[str, str, str]:
         else:
             head, state = f"{first} ", soon.verdict.state
             first = f"{_left_where(view, soon.facts, soon.standing, soon.verdict)}{ends}"
+        if state == "ok" and soon.in_ms < HOUR_MS:
+            state = "warned"
     share = percent(verdict)
     told = f", {STATES[verdict.state]}" if verdict.state != "ok" else ""
     held = f", {messages.reserved(verdict)} held" if verdict.left and verdict.reserved else ""

@@ -36,9 +36,9 @@ function sessionLabel(cube, number) {
   return atWords(sessionStart(cube, number)) + (branch && branch !== "(none)" ? " · " + branch : "") + " · " + shortId(cube.names.session[number]);
 }
 
-// For people who look at today: the time alone, and what the session worked on.
+// For people who look at today: the time alone.
 function sessionWords(cube, number) {
-  const label = sessionLabel(cube, number).split(" · ").slice(0, -1).join(" · ");
+  const label = sessionLabel(cube, number);
   const today = dayWords(DATA.now) + " ";
   return label.startsWith(today) ? label.slice(today.length) : label;
 }
@@ -64,12 +64,13 @@ function leftWords(told) {
   const big = el("h1", { class: "left " + state, id: "left" }, words, el("span", { class: "when" }, " left " + told.period));
   const lead = el("p", { class: "lead" }, told.spent + " of " + told.limit + " is spent" + (told.whose ? " " : ""), told.whose ? bdi(told.whose) : "", ". ");
   if (told.held) lead.append(told.held + " more is held for steps under way. ");
+  if (state === "warned") lead.append("It is past its warning at " + told.mark + ". ");
   if (state === "stopped") lead.append("The work was stopped: the next step does not fit into what is left. ");
   const stops = state === "exceeded" && !told.advises;
   lead.append(stops ? "Claude Code makes no further step here until the budget " : "The budget ", bdi("“" + told.budget + "”"), " resets " + told.resets + ".");
   if (state === "exceeded" && told.advises) lead.append(" It only advises: work goes on.");
   if (told.kind === "other") lead.append(" Spent today" + (DATA.every ? " in all projects" : "") + ": " + told.today.words + ".");
-  return [big, lead];
+  return [big, lead, told.pace ? el("p", { class: "lead pace", id: "pace" }, bdi(told.pace)) : null].filter(Boolean);
 }
 
 // As in the charts below; models of other projects take the colours that are left.
@@ -99,16 +100,19 @@ function spentBar(cube, told) {
 
 function wentOn(cube, told) {
   const went = told.went_on;
-  const item = (marker, name, words, title) => el("li", {}, marker, bdi(name, { class: "name", title: plain(title || name) }), el("span", { class: "amount" }, words));
+  const row = (marker, name, words) => el("li", {}, marker, name, el("span", { class: "amount" }, words));
+  const item = (marker, name, words, title) => row(marker, bdi(name, { class: "name", title: plain(title || name) }), words);
   const others = (part) => many(part.count, "other");
   const colors = partColors(cube, went.model);
-  const models = went.model.map((part, number) => item(dot(colors[number]), part.name === null ? others(part) : part.name, part.words));
+  const models = went.model.map((part, number) => item(dot(colors[number]), part.name === null ? others(part) : modelWords(part.name), part.words, part.name || ""));
   if (went.unattributed) models.push(item(dot("hatched"), "unattributed", went.unattributed.words, "What the client counted beyond the steps"));
   const list = (heading, items) => el("div", {}, el("h2", {}, heading), el("ul", {}, items));
   const named = (kind) => went[kind].map((part) => item(null, part.name === null ? others(part) : part.name, part.words));
   const sessions = went.session.slice(0, 4).map((part) => {
     const number = part.name === null ? -1 : cube.names.session.indexOf(part.name);
-    return item(null, part.name === null ? others(part) : number < 0 ? shortId(part.name) : sessionWords(cube, number), part.words, part.name || "");
+    if (number < 0) return item(null, part.name === null ? others(part) : shortId(part.name), part.words, part.name || "");
+    const show = el("button", { type: "button", class: "name", title: "Show only this session", onclick: () => pick("session", number) }, bdi(sessionWords(cube, number)));
+    return row(null, show, part.words);
   });
   const columns = [list("It went on these models", models), list("in these sessions", sessions)];
   if (went.branch.length > 1 || went.branch.some((part) => part.name !== "(none)")) columns.push(list("on these branches", named("branch")));

@@ -58,7 +58,7 @@ function filters() {
   const used = (name) => name !== "project" || CUBE.names.project.length > 1;
   const select = (name) => {
     const names = CUBE.names[name];
-    const options = [["", "all " + PLURAL(name)], ...names.map((each, number) => [String(number), name === "session" ? sessionLabel(CUBE, number) : plain(each)])];
+    const options = [["", "all " + PLURAL(name)], ...names.map((each, number) => [String(number), name === "session" ? sessionLabel(CUBE, number) : name === "model" ? modelWords(each) : plain(each)])];
     if (CUBE.others[name]) options.push([String(names.length), many(CUBE.others[name], "other " + name)]);
     const chosen = state.filter[name];
     return el("select", { id: "filter-" + name, "aria-label": FIRST_COLUMNS(name), class: chosen === null ? "" : "set", onchange: (event) => { state.filter[name] = event.target.value === "" ? null : Number(event.target.value); update(); } },
@@ -68,7 +68,7 @@ function filters() {
   document.querySelector("#filters .presets").replaceChildren(...presets);
   document.querySelector("#filters .fields").replaceChildren(date("from", "From"), date("to", "To"), ...["project", "model", "agent", "branch", "user", "session"].filter(used).map(select));
   if (focused && focused.startsWith("filter-") && byId(focused)) byId(focused).focus();
-  const words = DIMENSIONS.filter((name) => state.filter[name] !== null).map((name) => name + " " + (name === "session" ? sessionLabel(CUBE, state.filter[name]) : plain(CUBE.names[name][state.filter[name]] || "others")));
+  const words = DIMENSIONS.filter((name) => state.filter[name] !== null).map((name) => name + " " + (name === "session" ? sessionLabel(CUBE, state.filter[name]) : (name === "model" ? modelWords : plain)(CUBE.names[name][state.filter[name]] || "others")));
   if (state.filter.from || state.filter.to) words.unshift((state.filter.from || "the beginning") + " to " + (state.filter.to || "now"));
   fill("filtered", words.length ? ["Below, only: " + words.join(" · ") + " ", el("button", { type: "button", class: "name", id: "clear", onclick: clear }, "show all")] : []);
 }
@@ -108,7 +108,7 @@ function whole() {
   document.title = "Budget · " + plain(DATA.title);
   fill("title", bdi(DATA.title));
   const span = DATA.since || DATA.until ? " · from " + (DATA.since || "the beginning") + " to " + (DATA.until || "now") : "";
-  fill("as-of", "as of " + atWords(DATA.now) + " (" + plain(DATA.timezone) + ")" + span);
+  fill("as-of", "as of " + atWords(DATA.now) + " (" + zoneWords(DATA.timezone) + ")" + span);
   headline(CUBE);
   notices();
   budgets();

@@ -15,7 +15,7 @@ function sessionTable(cube, rows, whole) {
       { key: "first", label: "Started", class: "text start", value: (row) => sessionStart(cube, row.number), cell: (row) => (row.rest ? "other sessions (" + grouped(cube.others.session) + ")" : atWords(sessionStart(cube, row.number))), foot: () => "total" },
       { key: "id", label: "Session", wide: true, value: (row) => known[row.number] || "", cell: (row) => (row.rest ? "" : bdi(shortId(known[row.number]), { title: plain(known[row.number]) })) },
       { key: "branch", label: "Branch", value: (row) => of(row, "branches").join(), cell: (row) => (row.rest ? "" : bdi(list(of(row, "branches")))) },
-      { key: "model", label: "Models", wide: true, value: (row) => of(row, "models").join(), cell: (row) => (row.rest ? "" : bdi(list(of(row, "models")))) },
+      { key: "model", label: "Models", wide: true, value: (row) => of(row, "models").join(), cell: (row) => (row.rest ? "" : bdi(list(of(row, "models").map(modelWords)), { title: plain(of(row, "models").join(", ")) })) },
       column("prompts", "Prompts", (story) => story.prompts, (story) => grouped(story.prompts)),
       column("agents", "Agents", (story) => agentCount(story), (story) => grouped(agentCount(story))),
       column("context", "Largest context", (story) => largest(story), (story) => short(largest(story))),
@@ -49,6 +49,8 @@ function unfolding(cube, row, line, width) {
     button.setAttribute("aria-expanded", String(Boolean(unfolded)));
   };
   button.addEventListener("click", turn);
+  line.querySelector(".start").classList.add("opens");
+  line.querySelector(".start").addEventListener("click", (event) => { if (event.target !== button) turn(); });
   if (told.has(id)) turn();
 }
 
@@ -120,7 +122,7 @@ function storyAgents(row, found) {
   return table("story-agents-" + row.number, { caption: "Its agents", rows, first: 6, sort: ["cost", true], columns: [
     { key: "agent", label: "Agent", value: (each) => each.agent, cell: (each) => bdi(each.agent, { title: plain(each.id || "") }) },
     { key: "first", label: "Started", wide: true, value: (each) => each.first, cell: (each) => (each.rest ? "" : atWords(each.first)) },
-    { key: "models", label: "Models", value: (each) => each.models.join(), cell: (each) => (each.rest ? "" : bdi(each.models.join(", "))) },
+    { key: "models", label: "Models", value: (each) => each.models.join(), cell: (each) => (each.rest ? "" : bdi(each.models.map(modelWords).join(", "), { title: plain(each.models.join(", ")) })) },
     { key: "steps", label: "Steps", num: true, value: (each) => each.steps, cell: (each) => (each.rest ? "" : grouped(each.steps)) },
     { key: "cost", label: "Cost", num: true, value: (each) => each.micro, cell: money1 },
   ] });

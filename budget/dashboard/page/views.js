@@ -29,9 +29,12 @@ function figures(cube, rows, sum) {
       cell("Cost", money(cost(sum)), sum.unattributed_micro ? money(sum.unattributed_micro) + " of it unattributed" : "", sum.unpriced ? el("span", {}, (sum.unattributed_micro ? ", " : "") + many(sum.unpriced, "step") + " unpriced") : ""),
       cell("Steps", grouped(sum.steps), "responses of the API"),
       cell("Tokens", short(allTokens(sum)), short(sum.output) + " of them output"),
-      cell("Cache hits", share(sum.read, prompted(sum)) || "–", "of the tokens read"),
+      cell("Cache hits", share(sum.read, prompted(sum)) || "–", "of the tokens models read came from the cache"),
       cell("Sessions", grouped(hasOthers ? sessions - 1 + cube.others.session : sessions), hasOthers && filtered() ? "at most" : ""),
     ].map((pair) => el("div", {}, pair)));
+  const extent = extentOf(cube, rows);
+  const days = extent ? dateWords(extent[0]) + (extent[0] === extent[1] ? "" : " to " + dateWords(extent[1])) : "";
+  fill("h-total", "Total", days ? el("small", {}, " " + days) : null);
   // For programs: the exact figures, as `budget report --json` has them.
   const exact = { usd: usd6(sum.micro, sum.pico), unattributed_usd: usd6(sum.unattributed_micro, sum.unattributed_pico), steps: sum.steps, input_tokens: sum.input, output_tokens: sum.output, cache_read_tokens: sum.read, cache_write_5m_tokens: sum.write_5m, cache_write_1h_tokens: sum.write_1h, web_searches: sum.searches, unpriced_steps: sum.unpriced };
   byId("figures").dataset.exact = JSON.stringify(exact);
@@ -81,7 +84,7 @@ function overTime(cube, rows) {
     values.get(model)[place] += cube.columns.micro[row] + cube.columns.unattributed_micro[row] + (cube.columns.pico[row] + cube.columns.unattributed_pico[row]) / 1e6;
   }
   const order = [...values.keys()].sort((a, b) => a - b);
-  const label = (number) => (number < cube.names.model.length ? nameOf(cube, "model", number) : many(cube.others.model, "other model"));
+  const label = (number) => (number < cube.names.model.length ? modelWords(nameOf(cube, "model", number)) : many(cube.others.model, "other model"));
   const series = order.map((number) => ({ name: label(number), color: colorName(cube, "model", number), values: values.get(number) }));
   const whole = total(cube, rows);
   fill("time",
@@ -149,7 +152,7 @@ function part(cube, rows, whole, name) {
   const listed = [...sums].map(([number, sum]) => ({ number, sum, rest: number >= known.length }));
   const most = Math.max(1, ...listed.map((row) => cost(row.sum)));
   const label = (row) => (row.rest ? "other " + PLURAL(name) + " (" + grouped(cube.others[name]) + ")" : known[row.number]);
-  const set = (row) => (row.rest ? label(row) : el("button", { type: "button", class: "name", "data-key": name + row.number, title: "Show only this", onclick: () => pick(name, row.number) }, bdi(label(row))));
+  const set = (row) => (row.rest ? label(row) : el("button", { type: "button", class: "name", "data-key": name + row.number, title: "Show only this", onclick: () => pick(name, row.number) }, name === "model" ? bdi(modelWords(label(row)), { title: plain(label(row)) }) : bdi(label(row))));
   return table("part-" + name, {
     caption: "By " + name, rows: listed, foot: whole, sort: ["cost", true], first: 8,
     columns: [

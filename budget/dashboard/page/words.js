@@ -65,10 +65,16 @@ function lasting(minutes) {
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const dayWords = (day) => MONTHS[Number(day.slice(5, 7)) - 1] + " " + Number(day.slice(8, 10));
 
+const dateWords = (day) => dayWords(day) + (day.slice(0, 4) === DATA.now.slice(0, 4) ? "" : " " + day.slice(0, 4));
+
 // `2026-11-27 09:05` -> `Nov 27 09:05`, with the year where it is another one than today's.
 function atWords(at) {
   const year = at.slice(0, 4) === DATA.now.slice(0, 4) ? "" : " " + at.slice(0, 4);
   return dayWords(at) + year + at.slice(10);
 }
+
+// As `budget watch` has them: what all models' names have in common is left out.
+const modelWords = (name) => plain(name).replace(/^claude-/, "");
+const zoneWords = (zone) => plain(zone).replace(/^(Etc\/)?(GMT([+-]?0)?|UTC|UCT|Zulu|Universal|Greenwich)$/, "UTC");
 
 const shortId = (id) => (id.length > 13 ? id.slice(0, 8) : id);
