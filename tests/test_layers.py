@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -223,6 +224,33 @@ MODULES = {module_of(path) for path in FILES}
 
 def test_every_module_has_a_layer() -> None:
     assert set(LEVEL) == MODULES
+
+
+def documented() -> dict[str, list[str]]:
+    """The rows of the tables below "Modules" in docs/design.md, by layer."""
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Modules\n")[2].partition("\n## ")[0]
+    found = {}
+    for part in section.split("\n### ")[1:]:
+        layer = part.partition(":")[0]
+        found[layer] = re.findall(r"^\| `([^`]+)` \| \S.* \|$", part, re.MULTILINE)
+    return found
+
+
+def test_the_design_page_has_a_line_for_each_module_in_its_layer() -> None:
+    expected: dict[str, list[str]] = {}
+    for level, (layer, names) in enumerate(LAYERS.items()):
+        rows = expected[f"{level} {layer}"] = []
+        for name in sorted(names):
+            folder = ROOT / "budget" / name
+            if not name or not folder.is_dir():
+                rows.append(name or "__init__")
+                continue
+            rows.append(f"{name}/")
+            inner = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
+            # The commands are in the README, and a test says so.
+            rows += [f"{name}/{each}" for each in sorted(inner) if name != "cli"]
+    assert documented() == expected
 
 
 @pytest.mark.parametrize(
