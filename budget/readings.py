@@ -15,12 +15,13 @@ from budget.windows import QUARTER_MS, SPANS, cover
 
 _COLUMNS = ENTRY_COLUMNS
 _SUMS = ", ".join(f"coalesce(sum({field}), 0)" for field in Spend._fields)
-_ENTRY_SUMS = """coalesce(sum(responses), 0), coalesce(sum(input_tokens), 0),
+ENTRY_SUMS = """coalesce(sum(responses), 0), coalesce(sum(input_tokens), 0),
   coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
   coalesce(sum(cache_write_5m_tokens), 0), coalesce(sum(cache_write_1h_tokens), 0),
   coalesce(sum(web_searches), 0), coalesce(sum(picousd), 0), coalesce(sum(bound_picousd), 0),
   coalesce(sum(listed_picousd), 0), 0,
   count(*) - count(picousd)"""
+"""The fields of a `Spend`, summed over entries."""
 
 PLACED = f"{_COLUMNS}, seq, replaces, link"
 """An entry and its place in the chain."""
@@ -69,7 +70,7 @@ class Readings(Database):
         also, patterns = _condition(only)
         for span, start, end in cover(window.start_ms, window.end_ms or _FAR):
             if span == "entry":
-                where = f"SELECT {_ENTRY_SUMS} FROM entries WHERE at_ms >= ? AND at_ms < ?{also}"
+                where = f"SELECT {ENTRY_SUMS} FROM entries WHERE at_ms >= ? AND at_ms < ?{also}"
                 total = total.plus(Spend(*self.row(where, start, end, *patterns)))
                 # When within its quarter an unattributed amount appeared is not kept: all counts.
                 quarter = self._totals("quarter", start // QUARTER_MS * QUARTER_MS, only)
@@ -137,7 +138,7 @@ class Readings(Database):
         # Of all entries, the index of times would only be a detour: `+` keeps SQLite from it.
         at_ms = "+at_ms" if start_ms == 0 and end_ms >= _FAR else "at_ms"
         rows = self.rows(
-            f"SELECT {column}, {_ENTRY_SUMS} FROM entries WHERE {at_ms} >= ? AND {at_ms} < ?"
+            f"SELECT {column}, {ENTRY_SUMS} FROM entries WHERE {at_ms} >= ? AND {at_ms} < ?"
             f" GROUP BY {column}",
             start_ms,
             end_ms,
@@ -249,13 +250,13 @@ class Readings(Database):
 
     def session_spend(self, session_id: str, since_ms: int) -> Spend:
         """The sums of a session's entries from a time on."""
-        where = f"SELECT {_ENTRY_SUMS} FROM entries WHERE session_id = ? AND at_ms >= ?"
+        where = f"SELECT {ENTRY_SUMS} FROM entries WHERE session_id = ? AND at_ms >= ?"
         return Spend(*self.row(where, session_id, since_ms))
 
     def agent_sums(self, session_id: str) -> dict[str, tuple[int, Spend]]:
         """By agent id, without the main thread: when the agent's last step was, and its sums."""
         rows = self.rows(
-            f"SELECT agent_id, max(at_ms), {_ENTRY_SUMS} FROM entries"
+            f"SELECT agent_id, max(at_ms), {ENTRY_SUMS} FROM entries"
             " WHERE session_id = ? AND agent_id != '' GROUP BY agent_id",
             session_id,
         )

@@ -4,13 +4,9 @@ from typing import NamedTuple
 
 from budget.ledger import Ledger
 from budget.model import Filter, Spend, Window
+from budget.readings import ENTRY_SUMS
 from budget.windows import QUARTER_MS
 
-_SUMS = """coalesce(sum(responses), 0), coalesce(sum(input_tokens), 0),
-  coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
-  coalesce(sum(cache_write_5m_tokens), 0), coalesce(sum(cache_write_1h_tokens), 0),
-  coalesce(sum(web_searches), 0), coalesce(sum(picousd), 0), coalesce(sum(bound_picousd), 0),
-  coalesce(sum(listed_picousd), 0), 0, count(*) - count(picousd)"""
 # A session is its first step's user's; what it leaves unattributed is theirs, too.
 _OWNER = (
     "(SELECT user FROM entries WHERE session_id = unattributed.session_id ORDER BY seq LIMIT 1)"
@@ -39,7 +35,7 @@ class Part(NamedTuple):
 def parts(ledger: Ledger, start_ms: int, end_ms: int) -> list[Part]:
     """Everything within [start, end), whole quarters of an hour, by user, model and session."""
     rows = ledger.rows(
-        f"SELECT user, model, session_id, at_ms / {QUARTER_MS} * {QUARTER_MS}, {_SUMS}"
+        f"SELECT user, model, session_id, at_ms / {QUARTER_MS} * {QUARTER_MS}, {ENTRY_SUMS}"
         " FROM entries WHERE at_ms >= ? AND at_ms < ? GROUP BY 1, 2, 3, 4",
         start_ms,
         end_ms,

@@ -157,7 +157,7 @@ SIDEWAYS = {
     "sessions": {"pipeline", "verdicts"},
     "installed": {"settings"},
     "billing": {"conversation", "export", "report", "sdk"},
-    "users": {"ledger"},
+    "users": {"ledger", "readings"},
     "conversation": {"answers", "hook", "status", "stream"},
     "sdk": {"conversation"},
     "stream": {"status"},
