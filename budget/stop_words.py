@@ -103,9 +103,9 @@ def _choices(verdict: Verdict, policy: Policy) -> list[str]:
         over_again = "To start over: /clear  (new session, whole budget; this conversation ends)"
         return [f"To go on: {allow}", over_again]
     if budget.filtered:
-        other = "another model (/model)" if budget.models else "other work"
+        other = "/model" if budget.models else "other work"
         only = over(budget).partition(", ")[2]
-        return [f"To go on: {allow}", f"Or: {other}  (it counts only {only})"]
+        return [f"To go on: {allow}", f"Or: {other}  (only what is done {only} counts)"]
     if budget.per == "total":
         return [f"To go on: {allow}", "It stays used up until a person lets it be passed."]
     return [f"To go on: {allow}", "Or: wait for the reset  (/clear does not help)"]

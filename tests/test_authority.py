@@ -199,7 +199,7 @@ def test_after_another_model_is_chosen_the_prompt_goes(home: Home) -> None:
         screen.wait_for(re.compile(r"done \d+:\d+"))
         screen.submit("more")
         screen.wait_for("Not sent: no money was spent")
-        screen.wait_for("another model (/model)  (it counts only on *sonnet*)")
+        screen.wait_for("Or: /model  (only what is done on *sonnet* counts)")
         screen.keys("C-u")
         screen.submit("/model haiku")
         screen.wait_for("Switch model?")

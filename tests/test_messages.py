@@ -188,7 +188,7 @@ def test_a_budget_of_some_models_names_what_still_works() -> None:
     spent = verdict(PICO, PICO)
     opus = spent._replace(budget=spent.budget._replace(models=("*opus*",)))
     assert stop_words.stop((opus,), BERLIN, NOW_MS).splitlines()[3] == (
-        "Or: another model (/model)  (it counts only on *opus*)"
+        "Or: /model  (only what is done on *opus* counts)"
     )
 
 
