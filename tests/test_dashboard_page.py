@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from budget import paths
 from budget.dashboard import facts, render
 from budget.paths import ledger_file
 from budget.pricing import load_table
-from tests import browser
+from budget.windows import zone
+from tests import browser, sample_work
 from tests.dashboards import HOSTILE, HOUR_MS, NOW_MS, Place, fill, hostile, work
-from tests.samples import prompt_line, step_line
+from tests.samples import AT_MS, prompt_line, step_line
 from tests.test_dashboard import COUNTS, expected, scope
 
 if TYPE_CHECKING:
@@ -107,6 +109,25 @@ def test_every_chart_is_drawn(page: browser.Watched) -> None:
     }
 
 
+def test_while_money_goes_the_limit_that_is_reached_is_named(
+    opened: "Browser", tmp_path: Path
+) -> None:
+    shop = sample_work.made(tmp_path, AT_MS)
+    project = paths.find_project(str(shop.project))
+    asked = facts.Scope(shop.env, project, False, None, None, "Etc/GMT+0", zone("UTC"))
+    file = tmp_path / "pace.html"
+    file.write_text(render.page(facts.collect(asked, AT_MS)), encoding="utf-8")
+    with browser.watched(opened, file.as_uri()) as found:
+        assert found.text("#pace") == (
+            'Now: $5.64 an hour (last 8 min): "session" is used up in 13 min.'
+        )
+        assert "It is past its warning at 80 %." in found.text("#headline")
+        assert "(UTC)" in found.text("#as-of")
+        assert found.text("#h-total").startswith("Total Nov ")
+        found.page.click("#headline button.name")
+        assert "Below, only: session" in found.text("#filtered")
+
+
 def test_what_is_left_comes_first_and_in_words(page: browser.Watched, place: Place) -> None:
     status = json.loads(place.run("status", "--json").stdout)
     assert status["budgets"][0]["limit"] == "20.000000"
@@ -114,6 +135,8 @@ def test_what_is_left_comes_first_and_in_words(page: browser.Watched, place: Pla
     assert page.text("#left") == f"{told['left']} left today"
     assert f"{told['spent']} of $20.00 is spent" in page.text("#headline")
     assert told["went_on"]["model"][0]["words"] in page.text("#headline")
+    models = [each["name"].removeprefix("claude-") for each in told["went_on"]["model"]]
+    assert all(f"\n{name}\n" in page.text("#headline") for name in models), "as in the live view"
     box = page.page.locator("#headline").bounding_box()
     assert box is not None
     assert box["y"] + box["height"] < 420, "before anything has to be scrolled"

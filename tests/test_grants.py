@@ -159,6 +159,7 @@ def terminal(argv: list[str], env: dict[str, str], cwd: Path) -> tuple[int, str]
     ("text", "request_"),
     [
         ("5", Request("5")),
+        ("$1,200.50 day", Request("$1,200.50", "day")),
         ("$5", Request("$5")),
         ("0.25 day", Request("0.25", "day")),
         ("5 day today", Request("5", "day", "today")),

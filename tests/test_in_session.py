@@ -175,5 +175,6 @@ def test_a_grant_raises_every_budget_of_its_name(tmp_path: Path) -> None:
     (work.home / ".claude" / "budget.toml").write_text(f'version = 1\n{day}scope = "user"\n')
     tell(work, "SessionStart", source="startup")
     assert ask(work, "go on").count("are used up") == 2
-    assert ask(work, "/budget:allow 50 day because of a release").startswith("Granted $50.00")
+    told = ask(work, "/budget:allow $1,050.00 day because of a release")
+    assert told.startswith("Granted $1,050.00 on"), "as the stop writes it"
     assert tell(work, "UserPromptSubmit", prompt="go on").get("decision") is None

@@ -242,6 +242,24 @@ def test_p_chooses_a_project_or_all(place: Place, tmp_path: Path) -> None:
     place.watch(do, (140, 50))
 
 
+def test_the_last_steps_stand_by_their_time(place: Place) -> None:
+    ledger = place.open()
+    at_ms = place.now_ms - 30 * workday.MINUTE_MS
+    late = a_step("late", session_id=WAITING, at_ms=at_ms, model="claude-sonnet-5")
+    with ledger.transaction():
+        ledger.book([late], load_table())
+    ledger.close()
+
+    async def do(app: WatchApp, pilot: Pilot[None]) -> None:
+        assert app.view
+        steps = [booked for _, booked in app.view.steps]
+        times = [booked.step.at_ms for booked in steps]
+        assert times == sorted(times, reverse=True)
+        assert max(steps, key=lambda each: each.seq) != steps[0], "what was booked last is older"
+
+    place.watch(do)
+
+
 def test_help_tells_every_key(place: Place) -> None:
     async def do(app: WatchApp, pilot: Pilot[None]) -> None:
         await pilot.press("question_mark")

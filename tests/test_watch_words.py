@@ -120,7 +120,7 @@ def test_amounts_at_a_glance() -> None:
     assert [words.tokens(count) for count in (950, 31_010, 163_000, 1_250_000)] == [
         *("950", "31k", "163k", "1.2M"),
     ]
-    assert [words.countdown(each) for each in (245_999, 59_999)] == ["4 min", "<1 min"]
+    assert [words.minutes(each) for each in (245_999, 59_999)] == ["4 min", "<1 min"]
 
 
 @given(st.text())

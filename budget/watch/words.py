@@ -45,7 +45,7 @@ def tokens(count: int) -> str:
     return str(count)
 
 
-def countdown(milliseconds: int) -> str:
+def minutes(milliseconds: int) -> str:
     """`57 min`, `<1 min`."""
     return f"{milliseconds // 60_000} min" if milliseconds >= 60_000 else "<1 min"
 
@@ -63,7 +63,7 @@ def cache(thread: running.Thread, now_ms: int) -> tuple[str, str]:
     matters = thread.expired_picousd >= PICO // 10
     if left <= 0:
         return "expired", "expired" if matters else "none"
-    return countdown(left), "ends" if left <= 60_000 and matters else "warm"
+    return minutes(left), "ends" if left <= 60_000 and matters else "warm"
 
 
 def ago(milliseconds: int) -> str:
@@ -149,7 +149,7 @@ def no_budget(view: View) -> str:
 
 
 def went_on(view: View, count: int = 3) -> str:
-    """`$7.59 today on opus-5-5 $5.20 (68 %), sonnet-5 $2.39 (31 %)`: what the money went on."""
+    """`$7.59 today on opus-5-5 $5.20 (69 %), sonnet-5 $2.39 (31 %)`: what the money went on."""
     total = view.spend.counted_picousd
     window = view.choice.window
     when = "in this session" if window == "session" else messages.period(window)
