@@ -79,7 +79,7 @@ def _walk(root: Path) -> None:
 
     step = hook("PostToolBatch", tool_calls=[{"tool_use_id": "toolu_1", "tool_response": "done"}])
     _expect(step.get("continue") is False, "the work went on after the step")
-    _expect("$0.1020 of $0.0500" in step["stopReason"], f"it said {step['stopReason']}")
+    _expect("($0.1020 spent)" in step["stopReason"], f"it said {step['stopReason']}")
     prompt = hook("UserPromptSubmit", prompt="go on")
     _expect(prompt.get("decision") == "block", "the prompt was let through")
     facts = json.loads(budget("status", "--json"))

@@ -1,5 +1,6 @@
 """Tables for people, with rich."""
 
+import sys
 from typing import Literal
 
 from rich.console import Console
@@ -14,7 +15,9 @@ from budget.status import Standing, incident_line, shown_path
 _STYLES = {"ok": "green", "warned": "yellow", "exceeded": "bold red"}
 _STATES = {"ok": "", "warned": " warning", "exceeded": " USED UP"}
 _BAR_WIDTH = 10
-_LONGEST_KEY = 20
+_SHORTEST_KEY = 10
+_PIPE_WIDTH = 1_000
+"""Wider than any row: in a pipe nothing is cut, and there is no width to keep to."""
 
 
 def show_status(standing: Standing, console: Console) -> None:
@@ -100,11 +103,17 @@ def _notices(standing: Standing) -> list[str]:
 
 
 def show_report(report: Report, by: str) -> None:
-    """A row per key: cost, share, steps, tokens by kind, how much of the prompts was cached."""
-    console = Console(highlight=False)
+    """A row per key: cost, share, steps, tokens by kind, how much of the prompts was cached.
+
+    A terminal too narrow for a long id shows its beginning: the figures come first. In a pipe
+    nothing is cut.
+    """
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
     if not report.rows:
         console.print(
-            "Nothing is booked here yet. [bold]budget import[/bold] books older sessions."
+            "Nothing is booked in this project yet. [bold]budget import[/bold] books older"
+            " sessions; [bold]--all[/bold] shows those of all projects.",
+            highlight=False,
         )
         return
     table = Table(box=None, pad_edge=False, header_style="dim", show_footer=True)
@@ -124,11 +133,14 @@ def show_report(report: Report, by: str) -> None:
     for name, foot in zip(names, footer, strict=True):
         justify: Literal["left", "right"] = "right" if table.columns else "left"
         table.add_column(name, footer=foot, justify=justify, footer_style="bold", no_wrap=True)
-    for key, spend in report.rows.items():
-        # A long id is told by its beginning: the figures come first. --json has it whole.
-        shown = key if len(key) <= _LONGEST_KEY else f"{key[: _LONGEST_KEY - 1]}…"
-        table.add_row(escape(shown), *_report_row(spend, total))
-    console.print(table)
+    rows = [(key, _report_row(spend, total)) for key, spend in report.rows.items()]
+    columns = zip(names[1:], footer[1:], *(figures for _, figures in rows), strict=True)
+    taken = sum(2 + max(map(len, column)) for column in columns)
+    longest = max(_SHORTEST_KEY, console.width - taken)
+    for key, figures in rows:
+        shown = key if len(key) <= longest else f"{key[: longest - 1]}…"
+        table.add_row(escape(shown), *figures)
+    console.print(table, highlight=False)
     if total.unattributed_picousd:
         amount = messages.money(total.unattributed_picousd)
         console.print(f"{amount} of it is unattributed: the client counted it beyond the steps.")

@@ -24,7 +24,8 @@ def test_a_picture_shows_what_is_printed_now(name: str) -> None:
 
 def test_every_picture_is_made_by_the_script() -> None:
     drawn = {path.name for path in DOCS.iterdir() if path.suffix in (".svg", ".png")}
-    assert drawn == set(pictures.PICTURES)
+    # The plot of the benchmarks is drawn by `bench.page`, from the figures that are kept.
+    assert drawn - {"performance.svg"} == set(pictures.PICTURES)
 
 
 def test_a_picture_has_the_text_of_its_screen() -> None:

@@ -13,6 +13,7 @@ from budget import report
 from budget.ledger import Ledger
 from budget.model import Step, Usage, Window
 from budget.pricing import load_table
+from budget.render import show_report
 
 START_MS = 1_758_000_000_000  # 2025-09-16: daylight-saving changes lie within the year
 YEAR_MS = 365 * 86_400_000
@@ -87,3 +88,12 @@ def test_two_projects_add_up_by_key(ledger: Ledger, tmp_path: Path) -> None:
         "/srv/other": 100,
     }
     other.close()
+
+
+def test_in_a_pipe_nothing_is_cut(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+    made = report.make(report.Query("session", None, None, None), [ledger])
+    long = {f"{number:036d}": spend for number, spend in enumerate(made.rows.values())}
+    show_report(made._replace(rows=long), "session")
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert all(key in shown for key in long)

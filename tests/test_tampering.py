@@ -18,10 +18,19 @@ import pytest
 
 from budget import anchor, events, paths, restoring
 from budget.chain import GUARD
+from budget.history import Session, import_into
 from budget.ledger import Ledger
 from budget.model import Window
 from budget.verify import check
-from tests.samples import ROUND_TABLE, a_step, folded_totals, step_line, stored_totals, unguarded
+from tests.samples import (
+    AT_MS,
+    ROUND_TABLE,
+    a_step,
+    folded_totals,
+    step_line,
+    stored_totals,
+    unguarded,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 HOOK = ["-I", "-S", "-c", "import sys; sys.path.append(sys.argv[1]); import run"]
@@ -288,6 +297,23 @@ def test_a_project_folder_that_is_deleted_with_all_that_is_beside_it(work: Work)
     shutil.rmtree(work.ledger.parent)
     shutil.rmtree(work.ledger.parent.parent.parent / "client", ignore_errors=True)
     assert "4 steps ($" in told(work.step(3))
+    work.assert_true(5)
+
+
+def test_after_a_deletion_an_import_tells_it_and_the_next_hook_finds_nothing_swapped(
+    work: Work,
+) -> None:
+    shutil.rmtree(work.ledger.parent)
+    sessions = [
+        Session(str(path), path.stem, str(work.project), "", 0)
+        for path in sorted(work.transcripts.glob("*.jsonl"))
+    ]
+    import_into(paths.find_project(str(work.project)), sessions, work.env, AT_MS)
+    assert work.incidents().startswith(events.REMADE)
+    ledger = Ledger(str(work.ledger))
+    assert anchor.compare(ledger, str(work.anchor)) is None
+    ledger.close()
+    assert "another ledger" not in told(work.step(3))
     work.assert_true(5)
 
 

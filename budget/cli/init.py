@@ -11,6 +11,7 @@ from budget import paths
 from budget.cli import options
 from budget.cli.place import check_inside
 from budget.errors import BudgetError
+from budget.installed import installed
 from budget.schema import FILE_NAME, schema
 
 
@@ -69,7 +70,13 @@ def init(
         typer.echo(f"  {because}")
     if user:
         typer.echo("It is your own: it holds in every project, for each project by itself.")
-    typer.echo("It holds from the next step on. `budget status` shows how it stands.")
+    if installed(env, found)[0]:
+        typer.echo("It holds from the next step on. `budget status` shows how it stands.")
+    else:
+        typer.echo(
+            "No hooks of budget are installed for this project, so nothing is counted or stopped"
+            " yet: `budget install`, or the plugin."
+        )
 
 
 def _proposed(env: dict[str, str], project: paths.Project) -> tuple[dict[str, float | None], str]:
