@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from budget.files import overwrite_own, read_own
+from budget.files import make_folder, overwrite_own, read_own
 from budget.lean import loads, suppress
 from budget.model import PICO, ClientTotal
 
@@ -31,6 +31,7 @@ def tell_answered(folder: str, now_ms: int) -> None:
     A time in the file, not the file's own: the clock of a disk may be another.
     """
     with suppress(OSError, ValueError):  # it does not report either, and does not warn
+        make_folder(folder)  # which a link in its place fails
         overwrite_own(os.path.join(folder, "answered"), str(now_ms).encode())
 
 
