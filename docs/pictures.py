@@ -113,7 +113,7 @@ def with_status_line(columns: int, *typed: str) -> str:
         with open_client(home, stub, plugin_dir=ROOT, env=env, **size) as screen:
             screen.submit("count the code samples")
             screen.wait_for("done after 2")
-            screen.wait_for(re.compile(r"left.*(session \$0\.15|today \$8\.64)"))
+            screen.wait_for(re.compile(r"\$1\.36 left.*session \$0\.15"))
             screen.wait_gone("esc to interrupt")
             for line in typed:
                 screen.submit(line)
