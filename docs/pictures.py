@@ -87,9 +87,9 @@ def stop() -> Picture:
 @picture("statusline.svg")
 def statusline() -> Picture:
     """The client's input box and the status line below it."""
-    screen = with_status_line(150).splitlines()
+    screen = with_status_line(160).splitlines()
     box = max(number for number, line in enumerate(screen) if "❯" in line)
-    return of_screen("\n".join(screen[box - 1 : box + 3]), "claude", 150)
+    return of_screen("\n".join(screen[box - 1 : box + 3]), "claude", 160)
 
 
 @picture("in-session.svg")

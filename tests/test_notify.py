@@ -112,7 +112,7 @@ def test_a_command_that_fails_is_shown_by_the_doctor_until_it_works(
     with Stub(bash_loop(None)) as stub:
         first = run(home, stub)
         assert len(stub.requests) == 5, "and stops nothing, nor lets anything on"
-        assert "is used up" in said(first.messages)
+        assert "Stopped: the $0.0120 in this session are used up" in said(first.messages)
         wait_for(failure.exists)
         shown = doctor(home)
         assert "! Notifications" in shown
