@@ -87,7 +87,7 @@ def stop() -> Picture:
 @picture("statusline.svg")
 def statusline() -> Picture:
     """The client's input box and the status line below it."""
-    screen = with_status_line(160).splitlines()
+    screen = with_status_line(160, shown=r"left.*cache 1 h left").splitlines()
     box = max(number for number, line in enumerate(screen) if "❯" in line)
     return of_screen("\n".join(screen[box - 1 : box + 3]), "claude", 160)
 
@@ -102,8 +102,13 @@ def in_session() -> Picture:
     return of_screen("\n".join(rows[first : last + 1]), "claude", 100)
 
 
-def with_status_line(columns: int, *typed: str) -> str:
-    """The client's screen after three steps, in the project of a week's work, and what is typed."""
+def with_status_line(
+    columns: int, *typed: str, shown: str = r"\$1\.36 left.*session \$0\.15"
+) -> str:
+    """The client's screen after three steps, in the project of a week's work, and what is typed.
+
+    `shown`: what the status line says when it has heard of the last step.
+    """
     with Home(git=True) as home, Stub(bash_loop(2, _LARGE)) as stub:
         shop = made(home.root, int(time.time() * 1000), home.project)
         command = [sys.executable, "-m", "budget", "install", "--statusline", "--yes"]
@@ -113,7 +118,7 @@ def with_status_line(columns: int, *typed: str) -> str:
         with open_client(home, stub, plugin_dir=ROOT, env=env, **size) as screen:
             screen.submit("count the code samples")
             screen.wait_for("done after 2")
-            screen.wait_for(re.compile(r"\$1\.36 left.*session \$0\.15"))
+            screen.wait_for(re.compile(shown))
             screen.wait_gone("esc to interrupt")
             for line in typed:
                 screen.submit(line)
