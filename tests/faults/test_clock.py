@@ -62,7 +62,8 @@ def _days_are_right(world: World) -> None:
         facts = standing.facts().model_dump()
         (budget,) = [each for each in facts["budgets"] if each["name"] == "day"]
         unattributed = _unattributed(world, day)
-        assert budget["spent"] == f"{(wanted + unattributed) / 10**12:.6f}", day
+        micro = (wanted + unattributed + 500_000) // 10**6  # half of one is rounded up
+        assert budget["spent"] == f"{micro // 10**6}.{micro % 10**6:06}", day
         assert budget["reserved"] == "0.000000", "an agent of another time holds nothing"
 
 
