@@ -1,6 +1,7 @@
 """A home that tests cannot leave, and how hypothesis searches."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from hypothesis import settings
 settings.register_profile("suite", max_examples=60, deadline=None, derandomize=True, database=None)
 settings.register_profile("search", max_examples=2000, deadline=None)
 settings.load_profile("suite")
+
+# A shell starts what runs in its background deaf to Ctrl-C, and every child inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
