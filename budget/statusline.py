@@ -37,8 +37,6 @@ _COLOURS = {"ok": "32", "warned": "33", "exceeded": "31"}
 _MARGIN = 4
 """Columns that the client keeps free beside the line (2.1.332)."""
 _OF_LEDGER = ("today", "burn", "context", "cache", "advice")
-_FAR = 0.5
-"""Below this part of every budget the usual line says little: nobody has to look at it."""
 
 
 class Options(NamedTuple):
@@ -193,7 +191,7 @@ def nearest(decision: Decision) -> Verdict:
 
 
 def _say_once(values: dict[str, str], decision: Decision) -> None:
-    """Leaves out of the usual line what the nearest budget says, and what does not matter yet."""
+    """Leaves out of the usual line what the nearest budget says already."""
     if not decision.verdicts:
         return
     verdict = nearest(decision)
@@ -204,8 +202,6 @@ def _say_once(values: dict[str, str], decision: Decision) -> None:
         if budget.per == "day":  # what went on is told, how much it was is known
             share = values.get("today", "").partition(", ")[2]
             values["today"] = f"today {share}" if share else ""
-    if verdict.state == "ok" and verdict.fraction < _FAR:
-        values |= dict.fromkeys(("burn", "today", "context"), "")
 
 
 def _of_budgets(

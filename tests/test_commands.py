@@ -28,7 +28,10 @@ COMMANDS = tuple(str(command.name) for command in app.registered_commands)
 NO_FACTS = ("init", "install", "uninstall", "statusline", "export", "run")
 """Commands without `--json`: they print no facts of their own (`run` writes them to a file)."""
 SCHEMA = "(and budget.schema.json, by which editors check it)"
-HOLDS = "It holds from the next step on. `budget status` shows how it stands.\n"
+HOLDS = (
+    "No hooks of budget are installed for this project, so nothing is counted or stopped yet:"
+    " `budget install`, or the plugin.\n"
+)
 STEP_MICRO_USD = 5
 """What `step_line` costs: one input token of Opus 5, at 5 USD per million."""
 

@@ -73,7 +73,7 @@ def test_the_status_line_books_the_clients_total() -> None:
         env = {"BUDGET_HOME": str(home.state), "HOME": str(home.home)}
         line = statusline.line(status, env, AT_MS)
         assert line == (
-            "no budget set · session $0.05 · today $0.05 · $3.00/h · context $0.0020/step"
+            "no budget set · session $0.05 · $3.00/h in all · today $0.05 · context $0.0020/step"
         ), "over the last minute"
         spend = ledger.spend(Window(0, None))
         assert Decimal(spend.unattributed_picousd) == PICO // 20 - cost * 10**6

@@ -66,14 +66,15 @@ def test_a_narrow_terminal_shows_what_matters_most(work: Work, columns: int, tex
     assert len(text) <= columns - 4 or text == "$0.73 left of $10.00, ~4 min"
 
 
-def test_far_from_its_limit_the_line_is_short(tmp_path: Path) -> None:
+def test_far_from_its_limit_the_line_says_as_much(tmp_path: Path) -> None:
     mine = made(tmp_path, NOW_MS)
     config = mine.project / ".claude" / "budget.toml"
     text = config.read_text().replace("usd = 10.00", "usd = 500.00")
     config.write_text(text.replace("usd = 4.00", "usd = 40.00").replace("60.00", "600.00"))
     assert line(mine) == (
-        "session ░░░░░░░░░░ 9 % · $36.40 left of $40.00, ~3 h 11 min"
-        " · /compact saves $0.0412 a step · cache 47 min left"
+        "session ░░░░░░░░░░ 9 % · $36.40 left of $40.00, ~3 h 11 min · $11.49/h in all"
+        " · /compact saves $0.0412 a step · today $9.27, 68 % opus-5 · context $0.0815/step"
+        " · cache 47 min left"
     )
 
 
