@@ -87,7 +87,7 @@ def stop() -> Picture:
 @picture("statusline.svg")
 def statusline() -> Picture:
     """The client's input box and the status line below it."""
-    screen = with_status_line(160, shown=r"left.*cache 1 h left").splitlines()
+    screen = with_status_line(160, shown=r"left.*cache 1 h.* left").splitlines()
     box = max(number for number, line in enumerate(screen) if "❯" in line)
     return of_screen("\n".join(screen[box - 1 : box + 3]), "claude", 160)
 
