@@ -114,8 +114,7 @@ def with_status_line(
         command = [sys.executable, "-m", "budget", "install", "--statusline", "--yes"]
         subprocess.run(command, env=shop.env, check=True, capture_output=True)
         env = home.env(stub, extra={"BUDGET_USER": "ana@example.com"})
-        size = {"columns": columns, "lines": 50}
-        with open_client(home, stub, plugin_dir=ROOT, env=env, **size) as screen:
+        with open_client(home, stub, plugin_dir=ROOT, env=env, columns=columns, lines=50) as screen:
             screen.submit("count the code samples")
             screen.wait_for("done after 2")
             screen.wait_for(re.compile(shown))
