@@ -98,8 +98,9 @@ def state(ledger: Ledger, spent: list[list[Any]]) -> Anchor:
 def compare(ledger: Ledger, path: str) -> Trouble | None:
     """Whether a ledger is what it was. Raises `LedgerError`."""
     anchor = read(path)  # first: a hook writes it after the ledger
-    if ledger.is_new:
-        return Trouble(GONE, anchor) if anchor and anchor.seq else None
+    if ledger.is_new:  # other hooks may have booked in it since
+        gone = anchor and anchor.seq and anchor.ledger_id != ledger.id
+        return Trouble(GONE, anchor) if gone else None
     seq = anchor.seq if anchor else 0
     ledger_id, schema, anchored, floors, last, link = ledger.row(
         "SELECT (SELECT value FROM facts WHERE key = 'id'),"

@@ -126,12 +126,11 @@ class Ledger(Readings):
     def add_to_totals(self, totals: dict[Bucket, Spend]) -> None:
         self.insert_many(_ADD, [(*bucket, *spend) for bucket, spend in totals.items()])
 
-    def absorb(self, entries: Iterable[tuple[Step, Price]]) -> list[Step]:
+    def absorb(self, entries: Iterable[tuple[Step, Price]]) -> None:
         """Takes entries over as they are, price included; a known one follows its change.
 
-        One message id in two ledgers counts once: the higher usage stands. Answers what was new.
+        One message id in two ledgers counts once: the higher usage stands.
         """
-        new = []
         changes = _Changes(self)
         entries = list(entries)
         known_rows = self._known([step.message_id for step, _ in entries])
@@ -139,13 +138,11 @@ class Ledger(Readings):
             row = known_rows.get(step.message_id)
             if row is None:
                 changes.add_new(row_of(step, cost))
-                new.append(step)
                 continue
             known, old_cost = entry_of(row)
             if (known, old_cost) != (step, cost) and known.usage.highest(step.usage) == step.usage:
                 changes.replace(row, step, cost)
         changes.write()
-        return new
 
     def add_unattributed(self, session_id: str, quarter: int, user: str, picousd: int) -> None:
         """Changes what a session's client counted beyond its entries, in one quarter of an hour."""

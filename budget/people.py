@@ -137,7 +137,8 @@ def _take_some(people: Ledger, other: Ledger, stamp: str) -> bool:
         _take_back_unattributed(people, other)
     entries, last = other.changed_since(seq, _SOME)
     done = len(entries) < _SOME
-    replaced_by(people, people.absorb(entries))
+    replaced_by(people, [step for step, _ in entries])
+    people.absorb(entries)
     amounts = other.unattributed_since(unattributed_seq) if done else []
     for number, session_id, quarter, user, picousd in amounts:
         _set_unattributed(people, session_id, quarter, user, picousd)

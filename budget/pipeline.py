@@ -332,8 +332,8 @@ class _Booking:
 
     def flush_into_open_transaction(self) -> None:
         for place, batch in self._pending:
-            self._ledger.book(batch.steps, self._table)
             replaced_by(self._ledger, batch.steps)
+            self._ledger.book(batch.steps, self._table)
             self._ledger.move_cursor(place.path, place.session_id, batch.cursor)
             reconcile.note(self._ledger, batch.client_totals)
             self._ledger.note_compactions(batch.compactions)

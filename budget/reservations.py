@@ -78,24 +78,26 @@ def drop_session(ledger: Ledger, session_id: str, now_ms: int) -> None:
 
 
 def replaced_by(ledger: Ledger, steps: Iterable[Step]) -> None:
-    """Steps were booked: they take the place of what was held for them.
+    """Steps are about to be booked: they take the place of what was held for them.
 
-    The same transaction books them. Whose hook reads a step does not matter: it counts once. What
-    was held after a step was made is for the next one.
+    The same transaction books them, after this: of hooks that read a step at the same moment only
+    the first finds its agent without one. Whose hook reads a step does not matter: it counts once.
+    What was held after a step was made is for the next one.
     """
     if not ledger.rows("SELECT 1 FROM reservations LIMIT 1"):
         return
-    times: dict[tuple[str, str, str], list[int]] = {}
+    last: dict[tuple[str, str, str], int] = {}
     for step in steps:
-        times.setdefault((step.session_id, step.agent_id, step.agent), []).append(step.at_ms)
-    for (session_id, agent_id, agent), at_ms in times.items():
+        key = (step.session_id, step.agent_id, step.agent)
+        last[key] = max(step.at_ms, last.get(key, 0))
+    for (session_id, agent_id, agent), at_ms in last.items():
         ledger.write(
             "DELETE FROM reservations WHERE session_id = ? AND agent_id = ? AND until_ms < ?",
-            (session_id, agent_id, max(at_ms) + LAPSES_MS),
+            (session_id, agent_id, at_ms + LAPSES_MS),
         )
         if agent_id and not ledger.rows(
-            "SELECT 1 FROM entries WHERE session_id = ? AND agent_id = ? AND at_ms < ? LIMIT 1",
-            *(session_id, agent_id, min(at_ms)),
+            "SELECT 1 FROM entries WHERE session_id = ? AND agent_id = ? LIMIT 1",
+            *(session_id, agent_id),
         ):
             _started(ledger, session_id, agent)
 

@@ -559,7 +559,7 @@ def installed(person: Person) -> Person:
 
 
 def test_the_status_line_tells_the_session_and_the_nearest_budget(installed: Person) -> None:
-    line = f"session {BAR} 2 % · $4.88 left of $5.00\n"
+    line = f"session {BAR} 2 % · $4.88 left of $5.00 · today $0.12\n"
     assert status_line(installed, status_input(installed), NO_COLOR="1") == (0, line, "")
 
 

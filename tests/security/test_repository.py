@@ -156,7 +156,7 @@ def test_no_git_file_keeps_the_persons_own_budget_from_stopping(
     (machine.project / ".claude" / "budget.local.toml").write_text("version = 1\n")
     (machine.project / ".git").write_bytes(content)
     answer = machine.hook(machine.event())
-    assert "is used up" in answer["stopReason"]
+    assert "are used up" in answer["stopReason"]
 
 
 @pytest.mark.parametrize(
