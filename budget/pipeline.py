@@ -28,6 +28,8 @@ from budget.verdicts import Actor, budget_window, counts_people, decide, judge
 
 # How long a hook waits for the lines of the step it was called for (see `_await_step`).
 LATE_LINES_S = 0.25
+# And where the work ends there: with the SDK no event of the session may come after it.
+LAST_LINES_S = 2.0
 _POLL_S = 0.02
 # How long one hook reads sessions from before the ledger (see `_Booking.read_backlog`).
 BACKLOG_S = 1.0
@@ -143,18 +145,28 @@ def step(
 ) -> tuple[Decision, Reading]:
     """Books what is new, then judges, and holds the step that may be made next."""
     table = price_table(policy, env)
-    reading = book(moment, ledger, policy, env, table)
+    reading = book(moment, ledger, policy, env, table, LATE_LINES_S)
     if not policy.budgets:
         return Decision(()), reading
-    actor = _actor(moment, ledger, table, reading)
     if moment.next_is in ("session", "nothing"):
         with ledger.transaction():
             drop_session(ledger, moment.session_id, moment.now_ms)
-    decision = decide(
+    decision = _decide(moment, ledger, policy, env, _actor(moment, ledger, table, reading))
+    if reading.late and decision.blocking and moment.next_is == "step":
+        before, reading = reading, book(moment, ledger, policy, env, table, LAST_LINES_S)
+        bad_lines, restored = before.bad_lines + reading.bad_lines, before.restored
+        reading = reading._replace(bad_lines=bad_lines, restored=restored or reading.restored)
+        decision = _decide(moment, ledger, policy, env, _actor(moment, ledger, table, reading))
+    return decision, reading
+
+
+def _decide(
+    moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env, actor: Actor
+) -> Decision:
+    return decide(
         *(policy, ledger, env, moment.session_id, moment.now_ms, moment.user),
         *(moment.read_for_s, actor),
     )
-    return decision, reading
 
 
 def judge_now(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env) -> Decision:
@@ -198,8 +210,18 @@ def price_table(policy: Policy, env: paths.Env) -> Table:
     return corrected(newest_table(paths.price_file(env), policy.price_print), policy.prices)
 
 
-def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env, table: Table) -> Reading:
-    """Brings the ledger up to what the transcripts and the client's own total say."""
+def book(
+    moment: Moment,
+    ledger: Ledger,
+    policy: Policy,
+    env: paths.Env,
+    table: Table,
+    wait_s: float,
+) -> Reading:
+    """Brings the ledger up to what the transcripts and the client's own total say.
+
+    For the lines of the step that was just made it waits up to `wait_s`.
+    """
     booking = _Booking(moment, ledger, table)
     folder = paths.client_totals_folder(env, moment.session_id)
     reports = sensor.client_totals(folder, moment.session_id)
@@ -209,7 +231,7 @@ def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env, table: 
         # What the first step of an agent will cost is told from the step that starts it.
         needed = moment.next_is == "agent" or not (reports and only_usd)
         if moment.ended or (moment.tool_use_ids and needed):
-            booking.await_step()
+            booking.await_step(wait_s)
     with ledger.transaction():
         booking.flush_into_open_transaction()
         reconcile.note(ledger, reports)
@@ -247,13 +269,13 @@ class _Booking:
     def _places(self) -> Iterator[Place]:
         return places(self._moment.transcript, self._moment.session_id, self._moment.user)
 
-    def await_step(self) -> None:
+    def await_step(self, wait_s: float) -> None:
         """Waits a bounded moment for the step that was just made.
 
         A subagent's lines reach its file up to about 100 ms after its hook (2.1.330, 2026-11-23).
         What comes later than the wait is booked by the next event.
         """
-        until = min(self._deadline, time.monotonic() + LATE_LINES_S)
+        until = min(self._deadline, time.monotonic() + wait_s)
         while self.step_missing() and time.monotonic() < until:
             time.sleep(_POLL_S)
             for place in self._places():

@@ -70,7 +70,7 @@ def book(
         user=paths.person(env, project),
     )
     table = pipeline.price_table(policy, env)
-    return pipeline.book(moment, ledger, policy, env, table)
+    return pipeline.book(moment, ledger, policy, env, table, wait_s=0)
 
 
 def by_model(ledger: Ledger, session_id: str) -> dict[str, Spend]:

@@ -46,7 +46,8 @@ def world() -> World:
     global _world  # noqa: PLW0603
     if _world is None:
         _world = World()
-        pipeline.LATE_LINES_S = 0.0  # no client writes: there is nothing to wait for
+        # No client writes: there is nothing to wait for.
+        pipeline.LATE_LINES_S = pipeline.LAST_LINES_S = 0.0
     return _world
 
 
