@@ -337,7 +337,7 @@ def test_the_command_writes_the_page_and_says_where(place: Place) -> None:
         (("--serve", "--out", "x.html"), 2, "--serve goes without --out and --json."),
         (("--out", "x.html", "--port", "80"), 2, "--port belongs to --serve."),
         (("--json", "--open"), 2, "--open needs --serve or --out FILE."),
-        (("--out", "x.html", "--since", "yesterday"), 2, "--since expects a date"),
+        (("--out", "x.html", "--since", "friday"), 2, "--since expects a date"),
         (("--out", "x.html", "--timezone", "Mars/Olympus"), 2, "no time zone 'Mars/Olympus'"),
         (("--out", "no/such/x.html"), 3, "no/such/x.html cannot be written: No such file"),
     ],

@@ -25,7 +25,9 @@ def dashboard(
         int, typer.Option(help="With --serve: the port; default: any free one.", min=0, max=65535)
     ] = 0,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
-    since: Annotated[str, typer.Option(metavar="DATE", help="First day, as 2026-11-23.")] = "",
+    since: Annotated[
+        str, typer.Option(metavar="DATE", help="First day: 2026-11-23, yesterday.")
+    ] = "",
     until: Annotated[str, typer.Option(metavar="DATE", help="Last day.")] = "",
     timezone: Annotated[
         str, typer.Option(help="Where days begin; default: the config's, else the system's.")
@@ -67,15 +69,14 @@ def dashboard(
 
 
 def _scope(project: str, every: bool, since: str, until: str, timezone: str) -> "Scope":
-    from budget.cli.show_report import day_of, zone_of
+    from budget.cli import days
+    from budget.cli.show_report import zone_of
     from budget.dashboard.facts import Scope
 
-    if since and until and since > until:
-        raise typer.BadParameter("--until is before --since.")
     env, found = options.environment(), options.find(project)
     try:
         name, tz = zone_of(timezone, env, found)
-        first, last = day_of(since, "--since"), day_of(until, "--until")
+        first, last = days.period(since, until, tz)
     except OptionError as error:
         raise typer.BadParameter(str(error)) from None
     return Scope(env, found, every, first, last, name, tz)

@@ -77,11 +77,13 @@ def _invoice(
     ledgers: list[Any], period: str, since: str, until: str, timezone: str, project: str
 ) -> Iterator[dict[str, Any]]:
     from budget.billing import invoice_lines
-    from budget.cli.show_report import day_of, zone_of
+    from budget.cli import days
+    from budget.cli.show_report import zone_of
     from budget.windows import day_start_ms
 
     _, tz = zone_of(timezone, options.environment(), options.find(project))
-    first, last = day_of(since, "--since"), day_of(until, "--until") or date.max
+    first, last = days.period(since, until, tz)
+    last = last or date.max
     start_ms = day_start_ms(first, tz) if first else 0
     end_ms = 2**62 if last == date.max else day_start_ms(last + timedelta(days=1), tz)
     yield from (line.facts() for line in invoice_lines(ledgers, period, start_ms, end_ms, tz))

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from budget import report as reports
-from budget.cli import options, show_report, wording
+from budget.cli import days, options, show_report, wording
 from budget.errors import OptionError
 
 
@@ -13,7 +13,9 @@ def report(
     by: Annotated[
         str, typer.Argument(metavar="VIEW", help=f"What the rows are: {', '.join(reports.VIEWS)}.")
     ] = "daily",
-    since: Annotated[str, typer.Option(metavar="DATE", help="First day, as 2026-11-23.")] = "",
+    since: Annotated[
+        str, typer.Option(metavar="DATE", help="First day: 2026-11-23, yesterday, today.")
+    ] = "",
     until: Annotated[str, typer.Option(metavar="DATE", help="Last day.")] = "",
     timezone: Annotated[
         str, typer.Option(help="Where days begin; default: the config's, else the system's.")
@@ -27,6 +29,8 @@ def report(
     if by not in reports.VIEWS:
         known = ", ".join(f"'{name}'" for name in reports.VIEWS)
         told = wording.worded(f"{by!r} is not one of {known}", (), ())
+        if by in days.AGO:
+            told += f" A day is named by `--since {by}`."
         raise typer.BadParameter(told, param_hint="'VIEW'")
     try:
         show_report.run(by, since, until, timezone, every, project, json, as_csv)

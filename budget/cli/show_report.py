@@ -1,11 +1,10 @@
 """What `budget report` does, without its parser."""
 
 import sys
-from datetime import date
 from typing import Any
 
 from budget import report as reports
-from budget.cli import place
+from budget.cli import days, place
 from budget.errors import OptionError
 
 
@@ -22,9 +21,7 @@ def run(
     """Raises `OptionError` for a date or a time zone that is none."""
     env, found = place.environment(), place.find(project)
     name, tz = zone_of(timezone, env, found)
-    if since and until and since > until:
-        raise OptionError("--until is before --since.")
-    query = reports.Query(by, day_of(since, "--since"), day_of(until, "--until"), tz)
+    query = reports.Query(by, *days.period(since, until, tz), tz)
     ledgers = reports.open_ledgers(env, found, every)
     try:
         made = reports.make(query, ledgers)
@@ -51,16 +48,6 @@ def zone_of(timezone: str, env: dict[str, str], project: Any) -> tuple[str, Any]
         return timezone or system_zone_name(), zone(timezone)
     except ValueError as error:
         raise OptionError(f"--timezone: {error}.") from None
-
-
-def day_of(text: str, option: str) -> date | None:
-    """The day that an option names. Raises `OptionError`."""
-    if not text:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise OptionError(f"{option} expects a date such as 2026-11-23, got {text!r}.") from None
 
 
 def _print_json(made: reports.Report, query: reports.Query, timezone: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from budget.cli import options
+from budget.cli import days, options
 from budget.errors import BudgetError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def simulate(
     from budget.merge import Layer, merged, policy_budget
     from budget.replay import followed, history
     from budget.rules import read_config
+    from budget.windows import day_start_ms, zone
 
     env, found = options.environment(), options.find(project)
     settings = read_config(os.path.abspath(config), policy=_is_policy(config))
@@ -45,7 +46,9 @@ def simulate(
             raise BudgetError(
                 f"Nothing is booked for {found.root} yet. `budget import` books older sessions."
             )
-        start_ms = options.day_ms(since, budgets[0].timezone) if since else 0
+        tz = zone(budgets[0].timezone)
+        first = days.day_of(since, "--since", tz)
+        start_ms = day_start_ms(first, tz) if first else 0
         told = list(
             history(
                 ledger.steps_between(start_ms, 2**62, None),
