@@ -22,16 +22,6 @@ _FIRST_KEYS = 400
 _LONGEST_PROMPT_ID = 100
 
 
-def usage_lines(data: bytearray, end: int) -> Iterator[tuple[int, int, int]]:
-    """Where the lines of `data[:end]` that name a usage start, name it first, and end."""
-    done = 0
-    while (at := data.find(MARK, done, end)) != -1:
-        start = data.rfind(b"\n", done, at) + 1 or done
-        stop = data.find(b"\n", at)
-        yield start, at, stop
-        done = stop + 1
-
-
 class Repeated:
     """Knows a line that says nothing new: the same message id, with the same usage to the byte.
 
@@ -84,10 +74,11 @@ def _usage(line: bytearray) -> bytearray:
     return bytearray()
 
 
-class Between:
-    """What the lines between those of steps tell: the prompt, and what the client says itself.
+class Lines:
+    """Goes through lines for those that may tell of a step, and takes in what the others tell: the
+    prompt, and what the client says itself.
 
-    The first keys of most tell what they are; what follows them need not be searched.
+    The first keys of most tell that they are no step's; what follows them need not be searched.
     """
 
     def __init__(self, prompt_id: str) -> None:
@@ -98,17 +89,24 @@ class Between:
         self._keys = _keys(prompt_id)
         """What the first keys of its prompt and of its results end with."""
 
-    def look(self, data: bytearray, start: int, end: int) -> None:
-        """Takes in the whole lines of `data[start:end]`."""
+    def with_usage(self, data: bytearray, end: int) -> Iterator[tuple[int, int, int]]:
+        """Where whole lines of `data[:end]` that name a usage start, name it first, and end.
+
+        When one is yielded, those before it are taken in.
+        """
+        start, find = 0, data.find
         while start < end:
-            stop = data.find(b"\n", start, end) + 1
+            stop = find(b"\n", start, end)
             if not data.startswith(_REQUEST, start):
-                at = data.find(self._keys, start, min(stop, start + _FIRST_KEYS))
-                if at == -1 or data.find(b"{", start + 1, at) != -1:
-                    self._look_closely(data, start, stop)
-                else:
+                # In a short line the keys may be those of the next: that begins with a brace, too.
+                at = find(self._keys, start, start + _FIRST_KEYS)
+                if at != -1 and find(b"{", start + 1, at) == -1:
                     self.prompt_id = self._last
-            start = stop
+                elif (at := find(MARK, start, stop)) != -1:
+                    yield start, at, stop
+                else:
+                    self._look_closely(data, start, stop + 1)
+            start = stop + 1
 
     def _look_closely(self, data: bytearray, start: int, stop: int) -> None:
         """Takes in a line of another prompt, or of another kind."""

@@ -18,7 +18,7 @@ from budget.lean import Any, NamedTuple, loads
 from budget.model import ClientTotal, Compaction, Step
 from budget.places import Place, agent_type
 from budget.remarks import compactions, cost_states
-from budget.scanning import MARK, Between, Repeated, last_prompt, usage_lines
+from budget.scanning import MARK, Lines, Repeated, last_prompt
 from budget.steps import Found, Writer, step_of
 
 # Small enough to stay in the processor's cache while it is searched.
@@ -128,17 +128,13 @@ def read(
             end = data.rfind(b"\n", 0, size) + 1
             bad_lines = 0
             steps: list[Step] = []
-            searched = 0
             repeated = Repeated()
-            between = Between(prompt_id)
-            for start, at, stop in usage_lines(data, end):
+            lines = Lines(prompt_id)
+            for start, at, stop in lines.with_usage(data, end):
                 if stop - start > MAX_LINE:
                     bad_lines += 1
                     continue
-                if searched < start:
-                    between.look(data, searched, start)
-                    prompt_id = between.prompt_id
-                searched = stop + 1
+                prompt_id = lines.prompt_id
                 if repeated.skips(data, start, at, stop):
                     continue
                 line = data[start:stop]
@@ -148,7 +144,7 @@ def read(
                     bad_lines += 1
                     continue
                 if found is None:
-                    between.others += line + b"\n"
+                    lines.others += line + b"\n"
                 else:
                     if found.steps[0].message_id == message_id:
                         calls, damaged = _calls(repeated.skipped, data, decode, writer)
@@ -162,14 +158,13 @@ def read(
             calls, damaged = _calls(repeated.skipped, data, decode, writer)
             tool_use_ids = f"{tool_use_ids}{calls}".strip()
             bad_lines += damaged
-            between.look(data, searched, end)
-            if between.prompt_id != prompt_id:
-                prompt_id, tool_use_ids = between.prompt_id, NOT_ANSWERED
+            if lines.prompt_id != prompt_id:
+                prompt_id, tool_use_ids = lines.prompt_id, NOT_ANSWERED
             offset += end - unended
             if end:
                 tail = _checksum(data[max(0, end - _HEAD) : end])
-            client_totals = cost_states(between.others, place)
-            made_smaller = compactions(between.others, place)
+            client_totals = cost_states(lines.others, place)
+            made_smaller = compactions(lines.others, place)
             data[: size - end] = data[end:size]
             size -= end
             if size > MAX_LINE:

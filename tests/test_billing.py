@@ -141,8 +141,11 @@ def test_nothing_is_lost_when_a_process_is_killed(place: Place) -> None:
     assert 13 < len(made) <= 26, "the killed process had begun, and maybe not with all"
     books = place.ledger()
     finished = {session for _, session, *_ in told}
+    unknown = 0
+    """Steps of conversations that were killed before their first hook: nothing tells whose."""
     for session, steps in made.items():
         booked = books.spend(Window(0, None, session_id=session)).steps
+        unknown += 0 if booked else steps
         # Of the killed, at most the step before its hook is missing until the session goes on.
         assert steps - booked <= (0 if session in finished else 1)
     for session in set(made) - finished:
@@ -151,7 +154,7 @@ def test_nothing_is_lost_when_a_process_is_killed(place: Place) -> None:
     assert books.spend(Window(0, None)).steps == sum(made.values())
     billing = place.billing()
     of_users = sum(billing.total(f"user-{number}").steps for number in range(10))
-    assert of_users == sum(made.values())
+    assert of_users == sum(made.values()) - unknown
     books.close()
 
 
