@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from budget import messages, paths, pipeline
+from budget import booking, messages, paths
 from budget.errors import LedgerError
 from budget.evaluate import Decision, Who, concerns
 from budget.event import Event
@@ -323,7 +323,7 @@ def _say(answer: Answer, text: str) -> None:
 
 
 def add_notices(
-    answer: Answer, setting: Setting, reading: pipeline.Reading, decision: Decision
+    answer: Answer, setting: Setting, reading: booking.Reading, decision: Decision
 ) -> None:
     """What could not be counted, or was changed, is said once per session and kind."""
     event = setting.event

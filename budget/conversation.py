@@ -87,6 +87,15 @@ class Conversation:
 
         Raises `BudgetExceeded` when nothing is left.
         """
+        with _open(self.env, self.project) as ledger:
+            sessions.catch_up(
+                self.env,
+                self.project,
+                ledger,
+                self.policy(),
+                folder or self.project.root,
+                _now_ms(),
+            )
         if session_id and not forks:
             path = sessions.find_transcript(self.env, session_id, folder)
             with self._lock:

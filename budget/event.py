@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from budget import paths, pipeline
+from budget import booking, paths
 from budget.errors import InputError
 from budget.lean import Any, NamedTuple
 from budget.model import AGENT_TOOLS
@@ -124,10 +124,10 @@ def _is_last(event: Event) -> bool:
     return event.name == "SessionEnd"
 
 
-def moment_of(event: Event, env: paths.Env, now_ms: int) -> pipeline.Moment:
+def moment_of(event: Event, env: paths.Env, now_ms: int) -> booking.Moment:
     """An event as far as booking and judging are concerned. Raises `InputError`."""
     transcript = paths.check_transcript(event.transcript, env) if event.transcript else ""
-    return pipeline.Moment(
+    return booking.Moment(
         session_id=event.session_id,
         transcript=transcript,
         agent_id=event.agent_id,
@@ -154,7 +154,7 @@ def _calls(event: Event) -> tuple[str, ...]:
 
 
 def _next(event: Event) -> str:
-    """What comes after an event (see `pipeline.Moment`)."""
+    """What comes after an event (see `booking.Moment`)."""
     if event.name == "PreToolUse":
         return "agent" if event.tool_name in AGENT_TOOLS else ""
     if event.name == "SessionStart":

@@ -4,12 +4,14 @@ import os
 import re
 from collections.abc import Iterator
 
-from budget import paths, pipeline, verdicts
+from budget import backlog, booking, paths, pipeline, verdicts
 from budget.evaluate import Decision
 from budget.ledger import Ledger
 from budget.model import Policy, Spend
 
 _READ_FOR_S = 60.0
+CATCHES_UP_MS = 10_000
+"""A service begins many conversations at once: one of them catches up."""
 
 
 def find_transcript(env: paths.Env, session_id: str, folder: str) -> str:
@@ -56,11 +58,37 @@ def book(
     session_id: str,
     transcript: str,
     now_ms: int,
-) -> pipeline.Reading:
+) -> booking.Reading:
     """Books what a session's files and the client's module tell by now."""
-    moment = pipeline.Moment(
+    path = paths.check_transcript(transcript, env) if transcript else ""
+    moment = _moment(env, project, session_id, path, now_ms)
+    table = pipeline.price_table(policy, env)
+    return pipeline.book(moment, ledger, policy, env, table)
+
+
+def catch_up(
+    env: paths.Env,
+    project: paths.Project,
+    ledger: Ledger,
+    policy: Policy,
+    folder: str,
+    now_ms: int,
+) -> None:
+    """Books what sessions that ended without a last hook left, as one that begins in a folder."""
+    if backlog.caught_up_since(ledger, now_ms - CATCHES_UP_MS):
+        return
+    beside = _folder(os.path.join(paths.claude_folder(env), "projects"), folder)
+    moment = _moment(env, project, "", os.path.join(beside, ""), now_ms)
+    table = pipeline.price_table(policy, env)
+    backlog.catch_up(booking.Booking(moment, ledger, table), ledger, env)
+
+
+def _moment(
+    env: paths.Env, project: paths.Project, session_id: str, transcript: str, now_ms: int
+) -> booking.Moment:
+    return booking.Moment(
         session_id=session_id,
-        transcript=paths.check_transcript(transcript, env) if transcript else "",
+        transcript=transcript,
         agent_id="",
         tool_use_ids=(),
         ended=False,
@@ -69,8 +97,6 @@ def book(
         read_for_s=_READ_FOR_S,
         user=paths.person(env, project),
     )
-    table = pipeline.price_table(policy, env)
-    return pipeline.book(moment, ledger, policy, env, table, wait_s=0)
 
 
 def by_model(ledger: Ledger, session_id: str) -> dict[str, Spend]:

@@ -66,6 +66,8 @@ LAYERS = {
     ),
     "flow": (
         *(
+            "backlog",
+            "booking",
             "bug_report",
             "counsel",
             "environment",
@@ -154,7 +156,7 @@ SIDEWAYS = {
     "policy": {"rules"},
     "reconcile": {"ledger"},
     "result": {"ledger", "reconcile"},
-    "sessions": {"pipeline", "verdicts"},
+    "sessions": {"backlog", "booking", "pipeline", "verdicts"},
     "installed": {"settings"},
     "billing": {"conversation", "export", "report", "sdk"},
     "users": {"ledger", "readings"},
@@ -167,9 +169,10 @@ SIDEWAYS = {
     "summary": {"status"},
     "reservations": {"ledger"},
     "granting": {"verdicts"},
-    "pipeline": {"outlook", "verdicts"},
+    "backlog": {"booking", "verdicts"},
+    "pipeline": {"backlog", "booking", "outlook", "verdicts"},
     "verdicts": {"outlook"},
-    "event": {"pipeline"},
+    "event": {"booking"},
     "answers": {"counselling", "prompts"},
     "hook": {"answers", "failure"},
     "prompts": {"counselling", "spending"},
@@ -304,6 +307,7 @@ HOT_BUDGET = frozenset(
     {
         "files",
         "anchor",
+        "booking",
         "chain",
         "database",
         "entry",

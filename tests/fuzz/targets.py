@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from budget import (
+    booking,
     event,
     hook,
     overrides,
     paths,
-    pipeline,
     plan,
     policy,
     pricing,
@@ -47,7 +47,7 @@ def world() -> World:
     if _world is None:
         _world = World()
         # No client writes: there is nothing to wait for.
-        pipeline.LATE_LINES_S = pipeline.LAST_LINES_S = 0.0
+        booking.LATE_LINES_S = 0.0
     return _world
 
 
