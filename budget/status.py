@@ -13,6 +13,8 @@ from budget.model import Policy, Spend, Verdict, Window
 from budget.verdicts import judge
 
 _STOPS = 20
+_TOLD_MS = 30 * 86_400_000
+"""Older incidents stay in the ledger; the dashboard of their time shows them."""
 """How many of the last stops are looked at for budgets that stopped the work."""
 
 
@@ -82,7 +84,9 @@ class Status(BaseModel):
     burn: BurnFacts | None = Field(description="None before the first step")
     held: list[str] = Field(description="Loosened in a config; waits for the next session")
     grants: list[str] = Field(description="Grants that hold now")
-    incidents: list[str] = Field(description="What should not have happened, the newest first")
+    incidents: list[str] = Field(
+        description="What should not have happened, of the last 30 days, the newest first"
+    )
 
 
 class Standing:
@@ -131,7 +135,8 @@ class Standing:
             self.total = ledger.spend(Window(0, None))
             self.unpriced_models = ledger.unpriced_models()
             self.bad_lines = ledger.bad_lines()
-            self.incidents = events.last(ledger, events.NOTABLE, 5)
+            last = events.last(ledger, events.NOTABLE, 5)
+            self.incidents = [each for each in last if each.at_ms > now_ms - _TOLD_MS]
             self.stops = events.last(ledger, (events.STOP,), _STOPS)
         self.policy: Policy = pipeline.policy_seen(
             env, project, self.session or "", keeps=not looks

@@ -16,6 +16,7 @@ from budget.evaluate import Decision
 from budget.granting import HOW, GrantRefusedError, Request, typed
 from budget.ledger import Ledger
 from budget.model import PICO, Budget, Policy, Source, Verdict
+from budget.status import Standing
 from budget.verdicts import budget_window
 from tests.plugin import ROOT
 from tests.samples import AT_MS, DAY_MS, HOUR_MS, step_line
@@ -700,6 +701,19 @@ def test_without_a_terminal_nothing_is_granted(tmp_path: Path) -> None:
     assert (code, told) == (3, f"budget: {NO_PERSON.format(why)}\n")
     assert "used up" in work.prompt()
     assert len(work.status()["incidents"]) == 1
+
+
+@pytest.mark.parametrize(("days", "told"), [(29, 1), (31, 0)])
+def test_an_incident_is_told_for_a_month(tmp_path: Path, days: int, told: int) -> None:
+    work = Work(tmp_path, total())
+    work.step("m1")
+    project = paths.find_project(str(work.folder()))
+    ledger = pipeline.open_ledger(work.env, project)
+    with ledger.transaction():
+        events.record(ledger, events.Event(AT_MS, events.GRANT_REFUSED, "s1", "", {"text": "No."}))
+    standing = Standing(work.env, project, AT_MS + days * DAY_MS)
+    assert len(standing.incidents) == told
+    ledger.close()
 
 
 @pytest.mark.parametrize("how", ["variable", "ancestor"])
