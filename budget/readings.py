@@ -49,6 +49,8 @@ class Readings(Database):
     def _known(self, message_ids: list[str]) -> dict[str, tuple[Any, ...]]:
         """The entries of those message ids that are booked, as rows of `PLACED`."""
         known: dict[str, tuple[Any, ...]] = {}
+        if len(message_ids) > 500 and not self.rows("SELECT 1 FROM entries LIMIT 1"):
+            return known  # an import into a new ledger
         for first in range(0, len(message_ids), 500):
             some = message_ids[first : first + 500]
             marks = ", ".join("?" * len(some))
