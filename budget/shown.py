@@ -15,7 +15,7 @@ _PARTS = re.compile(r"(\x1b\[[0-9;]*m|\r?\n)")
 
 def shown(text: str) -> str:
     """Text of several lines in which only colours are left of what is not printable."""
-    if text.isprintable() or (text[:-1].isprintable() and text[-1] == "\n"):
+    if text.isprintable() or text.replace("\n", "").isprintable():
         return text
     parts = _PARTS.split(text)
     # Between the separators, at the odd places, is what has to be printable.
