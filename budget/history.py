@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from json import loads
 from typing import NamedTuple
 
-from budget import anchor, paths, pipeline, reconcile, restoring
+from budget import anchor, paths, pipeline, reconcile
 from budget.errors import InputError, LedgerError
 from budget.ledger import Ledger
 from budget.places import Place, places
@@ -175,6 +175,8 @@ def import_into(
     try:
         trouble = anchor.compare(ledger, paths.anchor_file(env, project)) if ledger.is_new else None
         if trouble:  # it was deleted: the next hook need not find another one in its place
+            from budget import restoring
+
             list(restoring.restore(ledger, trouble, env, project, now_ms))
         table, user = pipeline.price_table(policy, env), paths.person(env, project)
         booking = _Import(ledger, table, user, now_ms, progress)

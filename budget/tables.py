@@ -164,7 +164,8 @@ GUARDED = (
     *("grants", "cursors", "copies", "compactions", "sources", "facts", "events", "reservations"),
 )
 """Tables that nothing but this program may change. The function of their triggers is looked up
-when a change is prepared, and is never called."""
+when a change is prepared, and is never called. `AFTER`: before an insert SQLite would copy the
+row."""
 
 
 QUARTER = "at_ms / 900000 * 900000"
@@ -208,7 +209,7 @@ def guard(connection: sqlite3.Connection) -> None:
     for table in GUARDED:
         for change in ("INSERT", "UPDATE", "DELETE"):
             connection.execute(
-                f"CREATE TRIGGER {table}_{change.lower()} BEFORE {change} ON {table}"
+                f"CREATE TRIGGER {table}_{change.lower()} AFTER {change} ON {table}"
                 f" BEGIN SELECT {GUARD}() WHERE 0; END"
             )
     # What drops a trigger changes this number: a hook compares it (see `anchor.py`).
