@@ -17,8 +17,12 @@ _USER = b'"type":"user"'
 _USAGE = b'"usage":{'
 # What the client asked the API: of these lines the longest, and nothing is told in them.
 _REQUEST = b'{"type":"api-request'
+# What it added to a prompt itself. These are as many as the answers, and tell nothing either.
+_ATTACHMENT = b'"attachment":{'
 # The first keys of a line are short: whose line it is, which it follows, and its prompt.
 _FIRST_KEYS = 400
+# Those of a prompt or a result that was seen before end here, as a rule.
+_KNOWN_KEYS = 240
 _LONGEST_PROMPT_ID = 100
 
 
@@ -99,13 +103,15 @@ class Lines:
             stop = find(b"\n", start, end)
             if not data.startswith(_REQUEST, start):
                 # In a short line the keys may be those of the next: that begins with a brace, too.
-                at = find(self._keys, start, start + _FIRST_KEYS)
+                at = find(self._keys, start, start + _KNOWN_KEYS)
                 if at != -1 and find(b"{", start + 1, at) == -1:
                     self.prompt_id = self._last
                 elif (at := find(MARK, start, stop)) != -1:
                     yield start, at, stop
                 else:
-                    self._look_closely(data, start, stop + 1)
+                    at = find(_ATTACHMENT, start, start + _FIRST_KEYS)
+                    if at == -1 or find(b"{", start + 1, at) != -1:
+                        self._look_closely(data, start, stop + 1)
             start = stop + 1
 
     def _look_closely(self, data: bytearray, start: int, stop: int) -> None:
