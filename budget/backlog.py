@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from budget import paths, reconcile, sensor
 from budget.booking import Booking
 from budget.files import is_remote
-from budget.lean import suppress
+from budget.lean import NamedTuple, suppress
 from budget.ledger import Ledger
 from budget.model import Policy
+from budget.places import places
+from budget.policy import person_of
 from budget.pricing import Table
-from budget.remarks import began_at, began_in
+from budget.remarks import began_at
 from budget.result import session_user
 from budget.verdicts import budget_window
 
@@ -27,8 +29,8 @@ window; `ALL`, every one."""
 ALL = "all"
 FOR_S = 1.0
 """How long one hook reads other sessions."""
-_CAUGHT_UP = "caught_up"
-"""The fact that holds when a session last caught up with the others."""
+_CAUGHT_UP, _TRIED = "caught_up", "catching_up"
+"""The facts that hold when a session last caught up with the others, and when one last tried."""
 _BEFORE_MS = 86_400_000
 """An agent goes on writing to its own file when its session's had its last line."""
 _FIRST_MS = 30 * 86_400_000
@@ -61,7 +63,8 @@ def read_backlog(
     if since_ms is not None and moment.transcript:
         for changed_ms, path in _others(moment.transcript, ledger.root(), since_ms):
             if _is_ours(path, moment.transcript, ledger.root()):
-                _book(booking, ledger, path, moment.user, changed_ms, env)
+                left = _Left(changed_ms, path, _session_id(path))
+                _book(booking, ledger, left, moment.user, min(changed_ms, moment.now_ms), env)
             if not booking.in_time:
                 booking.leave_open()
                 return ""
@@ -80,46 +83,106 @@ def catch_up(booking: Booking, ledger: Ledger, env: paths.Env) -> None:
     """Books what other sessions wrote since a session caught up with them, as far as time allows.
 
     A session that is running is caught up with, too: its own hooks find it booked. Of many users'
-    sessions nothing tells whose one is that no hook booked anything of: it is left out.
+    sessions nothing tells whose one is that no hook heard of: it is left out.
     """
-    moment, many = booking.moment, bool(env.get(paths.MANY_USERS))
-    told = ledger.fact(_CAUGHT_UP)
-    last_ms = int(told or moment.now_ms)
-    since_ms = last_ms - (_BEFORE_MS if told else _FIRST_MS)
+    now_ms = booking.moment.now_ms
+    told = int(ledger.fact(_CAUGHT_UP) or 0)
+    # What was told before the clock was set back says nothing of now.
+    last_ms = min(told, now_ms) if told else now_ms
+    since_ms = now_ms - _FIRST_MS if told == 0 else last_ms - _BEFORE_MS
     booking.allow(FOR_S)
-    for changed_ms, path in _others(moment.transcript, ledger.root(), since_ms):
-        session_id = _session_id(path)
-        user = session_user(ledger, session_id)
-        if many and not user:
-            continue
-        known = path in ledger.cursors(session_id)
-        # What nobody read by then is from before the ledger: `budget import` books that.
-        if known or (changed_ms > last_ms and _is_ours(path, moment.transcript, ledger.root())):
-            _book(booking, ledger, path, user or moment.user, changed_ms, env)
+    for each in _left(booking, ledger, env, since_ms, last_ms if told <= now_ms else since_ms):
+        user = _user_of(ledger, each.session_id) or booking.moment.user
+        _book(booking, ledger, each, user, min(each.changed_ms, now_ms), env)
         if not booking.in_time:
             return
     with ledger.transaction():
-        ledger.set_fact(_CAUGHT_UP, str(moment.now_ms))
+        ledger.set_fact(_CAUGHT_UP, str(now_ms))
 
 
-def caught_up_since(ledger: Ledger, at_ms: int) -> bool:
-    """Whether a session caught up with the others since then."""
-    return int(ledger.fact(_CAUGHT_UP) or 0) >= at_ms
+class _Left(NamedTuple):
+    """A session that may hold something that is not booked."""
+
+    changed_ms: int
+    transcript: str
+    session_id: str
+
+
+def _left(
+    booking: Booking, ledger: Ledger, env: paths.Env, since_ms: int, last_ms: int
+) -> list[_Left]:
+    """The newest first. Of sessions that were read since `since_ms` every file is looked at; others
+    have to have begun since `last_ms`: what is older is from before the ledger."""
+    own = booking.moment.transcript
+    read = ledger.files_since(since_ms)
+    sessions = {_main(path): session_id for path, session_id, *_ in read}
+    seen = {path: (size, mtime_ns) for path, _, size, mtime_ns in read}
+    found = []
+    for transcript, session_id in sessions.items():
+        changed = [_reported_ms(env, session_id, last_ms)]
+        for place in places(transcript, session_id) if transcript != own else ():
+            with suppress(OSError):
+                status = os.stat(place.path)
+                if seen.get(place.path) != (status.st_size, status.st_mtime_ns):
+                    changed.append(status.st_mtime_ns // 10**6)
+        if transcript != own and max(changed):
+            found.append(_Left(max(changed), transcript, session_id))
+    many = env.get(paths.MANY_USERS)
+    for changed_ms, path in _others(own, ledger.root(), last_ms + 1):
+        session_id = _session_id(path)
+        if (
+            path not in sessions
+            and began_at(path)  # else it names no folder yet: it may be of another project
+            and _is_ours(path, own, ledger.root())
+            and not (many and _user_of(ledger, session_id) is None)
+        ):
+            found.append(_Left(changed_ms, path, session_id))
+    return sorted(found, reverse=True)
+
+
+def _main(path: str) -> str:
+    """The transcript of the session that a file belongs to."""
+    main, below, _ = path.partition(f"{os.sep}subagents{os.sep}")
+    return f"{main}.jsonl" if below else path
+
+
+def _reported_ms(env: paths.Env, session_id: str, last_ms: int) -> int:
+    """When a client last reported its total, if that was after `last_ms`; else 0."""
+    newest = 0
+    with suppress(OSError), os.scandir(paths.client_totals_folder(env, session_id)) as entries:
+        for each in entries:
+            if each.name.endswith(".json"):
+                newest = max(newest, each.stat().st_mtime_ns // 10**6)
+    return newest if newest > last_ms else 0
+
+
+def _user_of(ledger: Ledger, session_id: str) -> str | None:
+    """Whose session it is: of its first step, or as it was kept when it began."""
+    folder = os.path.join(os.path.dirname(ledger.path), "sessions")
+    return session_user(ledger, session_id) or person_of(folder, paths.safe_name(session_id))
+
+
+def tried_since(ledger: Ledger, at_ms: int, now_ms: int) -> bool:
+    """Whether a session caught up, or tried to, since then; else this one is about to."""
+    if at_ms <= int(ledger.fact(_TRIED) or 0) <= now_ms:
+        return True
+    with ledger.transaction():
+        ledger.set_fact(_TRIED, str(now_ms))
+    return False
 
 
 def _book(
-    booking: Booking, ledger: Ledger, path: str, user: str, changed_ms: int, env: paths.Env
+    booking: Booking, ledger: Ledger, left: _Left, user: str, at_ms: int, env: paths.Env
 ) -> None:
     """Books another session as its own last hook would have, as far as time allows."""
-    session_id = _session_id(path)
-    booking.read_session(path, session_id, user)
-    folder = paths.client_totals_folder(env, session_id)
-    reports = sensor.client_totals(folder, session_id)
+    booking.read_session(left.transcript, left.session_id, user)
+    folder = paths.client_totals_folder(env, left.session_id)
+    reports = sensor.client_totals(folder, left.session_id)
     if booking.has_news or any(reconcile.is_news(ledger, each) for each in reports):
         with ledger.transaction():
             booking.flush_into_open_transaction()
             reconcile.note(ledger, reports)
-            reconcile.settle(ledger, session_id, changed_ms)
+            reconcile.settle(ledger, left.session_id, at_ms)
 
 
 def _session_id(path: str) -> str:
@@ -140,11 +203,10 @@ def _others(transcript: str, root: str, since_ms: int) -> Iterator[tuple[int, st
         folders = [each.path for each in beside if each.name.startswith(name)]
     for place in {folder, *folders}:
         with suppress(OSError), os.scandir(place) as entries:
-            found += [
-                (entry.stat().st_mtime_ns // 10**6, entry.path)
-                for entry in entries
-                if entry.name.endswith(".jsonl") and entry.path != transcript and entry.is_file()
-            ]
+            for each in entries:
+                if each.name.endswith(".jsonl") and each.path != transcript and each.is_file():
+                    with suppress(OSError):  # the client removes old ones when it starts
+                        found.append((each.stat().st_mtime_ns // 10**6, each.path))
     for changed_ms, path in sorted(found, reverse=True):
         if changed_ms < since_ms:
             return
@@ -154,15 +216,12 @@ def _others(transcript: str, root: str, since_ms: int) -> Iterator[tuple[int, st
 def _is_ours(path: str, transcript: str, root: str) -> bool:
     """Whether a session began in the project, as far as its transcript tells.
 
-    The client names `my_app` and `my-app` alike: their transcripts lie in one folder. A folder that
-    is no more may have been this one's, or a worktree's.
+    The client names `my_app` and `my-app` alike: their transcripts lie in one folder. A project
+    within this one is another. A folder that is no more may have been this one's, or a worktree's.
     """
-    if began_in(path, root):
-        return True
-    if os.path.dirname(path) != os.path.dirname(transcript):
-        return False
     began = began_at(path)
-    if is_remote(began) or not os.path.isdir(began):
-        return True
-    # As `open_ledger` writes it.
-    return os.fsencode(paths.find_project(began).root).decode("utf-8", "replace") == root
+    if began and not is_remote(began) and os.path.isdir(began):
+        # As `open_ledger` writes it.
+        return os.fsencode(paths.find_project(began).root).decode("utf-8", "replace") == root
+    beside = os.path.dirname(path) == os.path.dirname(transcript)
+    return beside or began == root or began.startswith(root.rstrip(os.sep) + os.sep)

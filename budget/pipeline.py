@@ -168,7 +168,8 @@ def book(moment: Moment, ledger: Ledger, policy: Policy, env: paths.Env, table: 
     elif moment.next_is == "session" and moment.transcript:
         from budget import backlog  # only at the start of a session
 
-        backlog.catch_up(booking, ledger, env)
+        # Apart: what other sessions' files are like is no news of this one's.
+        backlog.catch_up(Booking(moment, ledger, table), ledger, env)
     reading = booking.reading()._replace(restored=restored)
     if not reports and booking.step_missing():
         reading = reading._replace(late=True)

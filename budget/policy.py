@@ -226,6 +226,17 @@ def _newest(folder: str) -> Compiled | None:
         return None
 
 
+def person_of(folder: str, name: str) -> str | None:
+    """Whose a session is, as a project's folder of sessions kept it when it began; `name` is its
+    file's, as far as it is the session's."""
+    try:
+        with os.scandir(folder) as entries:
+            kept = [each.path for each in entries if each.name.startswith(f"{name}-")]
+        return str(loads(read_own(kept[0], _LARGEST).partition(b"\n")[2])["person"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
 def _store(path: str, text: str) -> None:
     """Replaces the file at once. Where it cannot be written, the next hook compiles again."""
     with suppress(OSError):

@@ -195,6 +195,17 @@ class Readings(Database):
         """Every transcript file that was read into this ledger."""
         return [row[0] for row in self.rows("SELECT path FROM cursors")]
 
+    def files_since(self, at_ms: int) -> list[tuple[str, str, int, int]]:
+        """Files that changed since then when they were read, or were not read to their end.
+
+        (path, session id, size, mtime in nanoseconds) as they were read.
+        """
+        return self.rows(
+            "SELECT path, session_id, size, mtime_ns FROM cursors"
+            " WHERE mtime_ns >= ? OR mtime_ns < 0",
+            at_ms * 10**6,
+        )
+
     def root(self) -> str:
         """The folder of the project."""
         return self.fact("root") or ""

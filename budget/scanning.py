@@ -102,15 +102,14 @@ class Lines:
         while start < end:
             stop = find(b"\n", start, end)
             if not data.startswith(_REQUEST, start):
-                # In a short line the keys may be those of the next: that begins with a brace, too.
                 at = find(self._keys, start, start + _KNOWN_KEYS)
-                if at != -1 and find(b"{", start + 1, at) == -1:
+                if -1 < at < stop and find(b"{", start + 1, at) == -1:
                     self.prompt_id = self._last
                 elif (at := find(MARK, start, stop)) != -1:
                     yield start, at, stop
                 else:
                     at = find(_ATTACHMENT, start, start + _FIRST_KEYS)
-                    if at == -1 or find(b"{", start + 1, at) != -1:
+                    if not -1 < at < stop or find(b"{", start + 1, at) != -1:
                         self._look_closely(data, start, stop + 1)
             start = stop + 1
 

@@ -75,9 +75,9 @@ def catch_up(
     now_ms: int,
 ) -> None:
     """Books what sessions that ended without a last hook left, as one that begins in a folder."""
-    if backlog.caught_up_since(ledger, now_ms - CATCHES_UP_MS):
+    if backlog.tried_since(ledger, now_ms - CATCHES_UP_MS, now_ms):
         return
-    beside = _folder(os.path.join(paths.claude_folder(env), "projects"), folder)
+    beside = os.path.realpath(_folder(os.path.join(paths.claude_folder(env), "projects"), folder))
     moment = _moment(env, project, "", os.path.join(beside, ""), now_ms)
     table = pipeline.price_table(policy, env)
     backlog.catch_up(booking.Booking(moment, ledger, table), ledger, env)

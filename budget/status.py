@@ -12,9 +12,9 @@ from budget.messages import usd6
 from budget.model import Policy, Spend, Verdict, Window
 from budget.verdicts import judge
 
-_STOPS = 20
 _TOLD_MS = 30 * 86_400_000
 """Older incidents stay in the ledger; the dashboard of their time shows them."""
+_STOPS = 20
 """How many of the last stops are looked at for budgets that stopped the work."""
 
 

@@ -21,7 +21,7 @@ from budget.ledger import Ledger
 from budget.model import MAX_TOKENS, Step, Usage
 from budget.places import Place, agent_type, places
 from budget.steps import Writer, clean
-from budget.transcript import Cursor, changed, decoded, read
+from budget.transcript import CHUNK, Cursor, changed, decoded, read
 from tests.samples import (
     AT,
     AT_MS,
@@ -1040,3 +1040,39 @@ def test_the_clients_words_are_found_among_prompts_and_steps(file: Path) -> None
     assert told.cursor.prompt_id == "prompt-2"
     assert [total.total_picousd for total in told.client_totals] == [15 * 10**11]
     assert [compaction.before_tokens for compaction in told.compactions] == [100_000]
+
+
+TOTAL = b'{"type":"cost-state","sessionId":"s","totalCostUSD":5}\n'
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        b"\n",
+        b' {"parentUuid":null,"promptId":"p1","type":"user","message":{}}\n',
+        b'"x":1,"attachment":{"a":1}}\n',
+    ],
+)
+@pytest.mark.parametrize("prompt", [b"", prompt_line("p1")])
+def test_what_follows_a_short_line_is_not_taken_for_its_own(
+    tmp_path: Path, prompt: bytes, after: bytes
+) -> None:
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(prompt + TOTAL + after)
+    totals = [
+        each for batch in read(Place(str(path), "s"), Cursor()) for each in batch.client_totals
+    ]
+    assert [each.total_picousd for each in totals] == [5 * 10**12]
+
+
+def test_what_the_buffer_held_before_is_not_taken_for_a_line(tmp_path: Path) -> None:
+    """Behind the last line of a long file lie bytes of the stretch before."""
+    user = prompt_line("p1", "x" * 200)
+    path = tmp_path / "s.jsonl"
+    for pad in range(0, len(user), 7):
+        filler = b'{"type":"x","text":"%s"}\n' % (b"y" * pad)
+        path.write_bytes(user * (CHUNK // len(user) + 3) + filler + TOTAL)
+        batches = list(read(Place(str(path), "s"), Cursor()))
+        assert [each.total_picousd for batch in batches for each in batch.client_totals] == [
+            5 * 10**12
+        ], pad
