@@ -290,7 +290,7 @@ def _explained(path: str, error: Exception) -> LedgerError:
 
 def _damaged(path: str, text: str) -> DamagedLedgerError:
     return DamagedLedgerError(
-        f"The ledger {path} cannot be used: {text}. It is damaged: move it away; the next step"
-        " books the transcripts anew.",
+        f"The ledger {path} cannot be used: {text}. It is damaged: `budget rebuild`, or the"
+        " next step, makes it anew from the transcripts.",
         path,
     )

@@ -155,7 +155,11 @@ def import_sessions(
     gc.disable()  # hundreds of thousands of small values, none of them in a cycle
     try:
         for project, group in by_project.items():
-            summary = _joined(summary, import_into(project, group, env, now_ms, progress))
+            try:
+                done = import_into(project, group, env, now_ms, progress)
+            except LedgerError as error:  # of this project: others have ledgers of their own
+                done = Summary(unreadable=(f"{project.root} is left out. {error}",))
+            summary = _joined(summary, done)
     finally:
         if collects:
             gc.enable()

@@ -102,19 +102,15 @@ def _notices(standing: Standing) -> list[str]:
     return notices
 
 
-def show_report(report: Report, by: str) -> None:
+def show_report(report: Report, by: str, nothing: str) -> None:
     """A row per key: cost, share, steps, tokens by kind, how much of the prompts was cached.
 
     A terminal too narrow for a long id shows its beginning: the figures come first. In a pipe
-    nothing is cut.
+    nothing is cut. `nothing` is said where there are no rows.
     """
     console = Console(highlight=False) if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
     if not report.rows:
-        console.print(
-            "Nothing is booked in this project yet. [bold]budget import[/bold] books older"
-            " sessions; [bold]--all[/bold] shows those of all projects.",
-            highlight=False,
-        )
+        console.print(nothing, highlight=False)
         return
     table = Table(box=None, pad_edge=False, header_style="dim", show_footer=True)
     total = report.total

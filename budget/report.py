@@ -1,11 +1,12 @@
 """What was spent, grouped: from the ledgers only, every view adding up to the same total."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
 from budget import events, messages, paths
+from budget.errors import LedgerError
 from budget.ledger import Ledger
 from budget.messages import usd6
 from budget.model import Spend
@@ -143,14 +144,23 @@ def period_of(period: str, local: datetime) -> str:
     return f"{local:%Y-%m}" if period == "month" else f"{local:%Y-%m-%d}"
 
 
-def open_ledgers(env: paths.Env, project: paths.Project, every: bool) -> list[Ledger]:
-    """The ledgers a report reads: of one project, or of all. None is made."""
-    if every:
-        files = paths.all_ledgers(env)
-    else:
+def open_ledgers(
+    env: paths.Env, project: paths.Project, every: bool, tell: Callable[[str], None]
+) -> list[Ledger]:
+    """The ledgers a report reads: of one project, or of all. None is made.
+
+    Of all, one that cannot be read is left out: `tell` gets why. Else raises `LedgerError`.
+    """
+    if not every:
         path = paths.ledger_file(env, project)
-        files = [path] if os.path.exists(path) else []
-    return [Ledger(path) for path in files]
+        return [Ledger(path)] if os.path.exists(path) else []
+    ledgers = []
+    for path in paths.all_ledgers(env):
+        try:
+            ledgers.append(Ledger(path))
+        except LedgerError as error:
+            tell(str(error))
+    return ledgers
 
 
 def row_facts(key: str, spend: Spend) -> dict[str, Any]:

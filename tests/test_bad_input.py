@@ -664,8 +664,8 @@ def test_a_read_only_ledger_is_named_with_the_way_out(
 def ledger_of_garbage(path: Path) -> str:
     path.write_bytes(os.urandom(100_000))
     return (
-        "file is not a database. It is damaged: move it away; the next step books the transcripts"
-        " anew."
+        "file is not a database. It is damaged: `budget rebuild`, or the next step, makes it anew"
+        " from the transcripts."
     )
 
 

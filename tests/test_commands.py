@@ -471,7 +471,7 @@ def test_check_names_every_problem_of_every_file(machine: Machine) -> None:
     told = "not valid  ~/.claude/budget.toml (user)\nnot valid  .claude/budget.toml (repo)\n"
     told += NOT_THERE
     told += "".join(f"  {problem}\n" for problem in problems)
-    none = "No budgets hold here. `budget init` writes .claude/budget.toml.\n"
+    none = "No budgets hold here: what is said above has to be mended first.\n"
     assert budget(machine, "check") == (3, told + none, "")
     project = machine.project
     names = {
@@ -544,7 +544,7 @@ def test_check_without_files_says_how_to_begin(machine: Machine) -> None:
         "none       ~/.claude/budget.toml (user)\n"
         "none       .claude/budget.toml (repo)\n"
         f"{NOT_THERE}"
-        "No budgets hold here. `budget init` writes .claude/budget.toml.\n"
+        "No budgets hold here: `budget init` writes .claude/budget.toml.\n"
     )
     assert budget(machine, "check") == (0, told, "")
 

@@ -573,7 +573,8 @@ def test_a_file_of_garbage_is_a_ledger_error_that_says_what_to_do(
         Ledger(str(path))
     assert str(raised.value) == (
         f"The ledger {path} cannot be used: file is not a database."
-        " It is damaged: move it away; the next step books the transcripts anew."
+        " It is damaged: `budget rebuild`, or the next step, makes it anew from the"
+        " transcripts."
     )
     assert path.read_bytes() == garbage
 

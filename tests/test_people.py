@@ -340,8 +340,8 @@ def test_a_damaged_ledger_is_told_and_the_others_go_on(machine: Machine) -> None
     assert spend.steps == 3, "what was known of the damaged one stays"
     assert problems == (
         f"Budgets of scope user count what was known of one project: The ledger {machine.path('a')}"
-        " cannot be used: file is not a database. It is damaged: move it away; the next step books"
-        " the transcripts anew.",
+        " cannot be used: file is not a database. It is damaged: `budget rebuild`, or the next"
+        " step, makes it anew from the transcripts.",
     )
 
 

@@ -93,7 +93,7 @@ def test_two_projects_add_up_by_key(ledger: Ledger, tmp_path: Path) -> None:
 def test_in_a_pipe_nothing_is_cut(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
     made = report.make(report.Query("session", None, None, None), [ledger])
     long = {f"{number:036d}": spend for number, spend in enumerate(made.rows.values())}
-    show_report(made._replace(rows=long), "session")
+    show_report(made._replace(rows=long), "session", "")
     shown = capsys.readouterr().out
     assert "…" not in shown
     assert all(key in shown for key in long)

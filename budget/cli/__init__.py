@@ -1,5 +1,6 @@
 """The `budget` command: one module per subcommand, and the one place where errors end."""
 
+import errno
 import gc
 import os
 import signal
@@ -20,13 +21,20 @@ def main() -> None:
     output = sys.stdout
     sys.stdout = cast(TextIO, Shown(output))
     try:
-        _run(sys.argv[1:])
+        try:
+            _run(sys.argv[1:])
+        finally:
+            if output:
+                output.flush()
     except BudgetError as error:
         print(f"budget: {printable_lines(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the boundary: a bug is reported, not thrown at people
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            print(f"budget: It cannot be written: {error.strerror}.", file=sys.stderr, flush=True)
+            os._exit(3)  # an orderly end would try again
         from budget.bug_report import log_bug
 
         told = log_bug(error, dict(os.environ), " ".join(sys.argv[1:2]))

@@ -7,6 +7,8 @@ import typer
 
 from budget.cli import options
 
+_HOW = "budget allow AMOUNT [--budget NAME] [--for TIME] [--reason TEXT]"
+
 
 def allow(
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="US dollars, or a count.")],
@@ -38,7 +40,10 @@ def allow(
 
     env, found, now_ms = options.environment(), options.find(project), options.now_ms()
     request = granting.Request(amount, budget, until, reason)
-    made, verdict = grant_at_terminal(env, found, request, session, now_ms, sys.stdin.isatty())
+    try:
+        made, verdict = grant_at_terminal(env, found, request, session, now_ms, sys.stdin.isatty())
+    except granting.GrantRefusedError as error:
+        raise type(error)(str(error).replace(granting.HOW, _HOW)) from None
     if json:
         in_units = messages.usd6(made.amount) if made.unit == "usd" else made.amount
         facts = {**made._asdict(), "amount": in_units, "until": iso(made.until_ms)}

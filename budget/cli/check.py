@@ -98,7 +98,8 @@ def _show(files: list[dict[str, str]], problems: list[str], policy: "Policy", pe
     for budget in policy.budgets:
         typer.echo(_line(budget))
     if not policy.budgets:
-        typer.echo("No budgets hold here. `budget init` writes .claude/budget.toml.")
+        what = "what is said above has to be mended first" if problems else _BEGIN
+        typer.echo(f"No budgets hold here: {what}.")
     if policy.on_error == "block":
         typer.echo("Work stops when budgets cannot be enforced (on_error).")
     if policy.max_grant is not None:
@@ -110,6 +111,7 @@ def _show(files: list[dict[str, str]], problems: list[str], policy: "Policy", pe
 
 
 _REPO = ".claude/budget.toml"
+_BEGIN = "`budget init` writes .claude/budget.toml"
 
 
 def _line(budget: "Budget") -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from budget.cli import options
+from budget.cli import options, place
 
 
 class Format(enum.StrEnum):
@@ -50,7 +50,9 @@ def export(
 
     if (since or until or timezone) and not invoice:
         raise typer.BadParameter("--since, --until and --timezone belong to --invoice.")
-    ledgers = reports.open_ledgers(options.environment(), options.find(project), every)
+    ledgers = reports.open_ledgers(
+        options.environment(), options.find(project), every, place.left_out
+    )
     rows = _entries(ledgers)
     if invoice:
         rows = _invoice(ledgers, invoice.value, since, until, timezone, project)

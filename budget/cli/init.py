@@ -103,9 +103,9 @@ def _proposed(env: dict[str, str], project: paths.Project) -> tuple[dict[str, fl
     sessions, days = found
     because = (
         f"Proposed from {sessions.number:,} sessions on {days.number:,} days: half of the sessions"
-        f" cost below {messages.money(sessions.median, 2)} and 19 of 20 below"
-        f" {messages.money(sessions.high, 2)}; days {messages.money(days.median, 2)} and"
-        f" {messages.money(days.high, 2)}."
+        f" cost up to {messages.money_up(sessions.median, 2)} and 19 of 20 up to"
+        f" {messages.money_up(sessions.high, 2)}; days {messages.money_up(days.median, 2)} and"
+        f" {messages.money_up(days.high, 2)}."
     )
     return {
         "session": limit_usd(sessions.high),

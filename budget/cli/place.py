@@ -1,10 +1,12 @@
 """Where and when a command runs."""
 
 import os
+import sys
 import time
 
 from budget import paths
 from budget.errors import BudgetError
+from budget.files import printable_lines
 
 # What a program that we start for the person gets; our own files are nobody else's (see main).
 callers_umask = 0o022
@@ -32,6 +34,11 @@ def check_inside(path: str, project: paths.Project) -> None:
             f"{path} is a link, or lies in one, that leads out of the project: nothing was written."
             " Remove the link."
         )
+
+
+def left_out(why: str) -> None:
+    """Tells of a ledger that cannot be read, beside what is shown of the others."""
+    print(f"budget: {printable_lines(why)} Its project is left out here.", file=sys.stderr)
 
 
 def environment() -> dict[str, str]:

@@ -27,7 +27,7 @@ def rebuild(
     What `budget verify` finds is mended, and kept among the incidents of `budget status`. Entries
     whose transcripts are gone stay. Hooks may run meanwhile, and a failure changes nothing.
     """
-    from budget import anchor, paths
+    from budget import anchor, paths, salvage
     from budget import rebuild as rebuilding
     from budget.errors import BudgetError
     from budget.lean import suppress
@@ -35,9 +35,14 @@ def rebuild(
 
     env, found, now_ms = options.environment(), options.find(project), options.now_ms()
     file = paths.anchor_file(env, found)
+    aside = _set_aside(env, found)
     with existing_ledger(env, found) as ledger:
         if ledger is None:
             raise BudgetError(f"Nothing is booked in {found.root} yet: there is no ledger.")
+        if ledger.is_new:
+            salvage.begin(ledger)
+            while not salvage.go_on(ledger, float("inf")):
+                pass
         own, known = ledger, ledger.files()
 
         def keep_anchor() -> None:
@@ -50,18 +55,21 @@ def rebuild(
             if from_transcripts:
                 rebuilding.forget_what_was_read(ledger)
     wrong = [each.text for each in done.checked.findings]
-    again = bool(from_transcripts or wrong)
+    again = bool(from_transcripts or wrong or aside)
     new_steps, brought_back = _read_again(env, found, now_ms, known) if again else (0, 0)
     if json:
         facts = {
             "entries": done.checked.entries,
             "findings": wrong,
+            "damaged": aside,
             "read_again": again,
             "new_steps": new_steps,
             "kept_as_found": brought_back,
         }
         typer.echo(json_module.dumps(facts, indent=2))
         return
+    if aside:
+        typer.echo(f"  {aside} A copy lies beside it; it is made anew.")
     for text in wrong:
         typer.echo(f"  {text}")
     typer.echo(
@@ -74,6 +82,22 @@ def rebuild(
         typer.echo(
             f"{brought_back:,} entries without a transcript stay as they were found, priced anew."
         )
+
+
+def _set_aside(env: dict[str, str], project: "paths.Project") -> str:
+    """Empties a ledger whose file is damaged, after a copy; what was said of it, else nothing."""
+    from budget import mending
+    from budget.errors import DamagedLedgerError
+    from budget.pipeline import existing_ledger
+
+    try:
+        with existing_ledger(env, project) as ledger:
+            if ledger:
+                ledger.check_pages()
+    except DamagedLedgerError as error:
+        mending.set_aside(error.path)
+        return str(error).partition(" It is damaged")[0]
+    return ""
 
 
 def _read_again(

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from budget.cli import options
+from budget.cli import options, place
 
 
 def reconcile(
@@ -27,7 +27,9 @@ def reconcile(
     from budget.reconcile import compare
     from budget.result import Difference, differences
 
-    ledgers = reports.open_ledgers(options.environment(), options.find(project), every)
+    ledgers = reports.open_ledgers(
+        options.environment(), options.find(project), every, place.left_out
+    )
     rows, unknown = [], 0
     models: list[Difference] = []
     for ledger in ledgers:

@@ -22,7 +22,7 @@ def run(
     env, found = place.environment(), place.find(project)
     name, tz = zone_of(timezone, env, found)
     query = reports.Query(by, *days.period(since, until, tz), tz)
-    ledgers = reports.open_ledgers(env, found, every)
+    ledgers = reports.open_ledgers(env, found, every, place.left_out)
     try:
         made = reports.make(query, ledgers)
     finally:
@@ -35,7 +35,20 @@ def run(
     else:
         from budget.render import show_report
 
-        show_report(made, query.by)
+        show_report(made, query.by, _nothing(query, every))
+
+
+def _nothing(query: reports.Query, every: bool) -> str:
+    """What is said where there is nothing to show."""
+    where = "anywhere" if every else "in this project"
+    if query.since or query.until:
+        first = f" from {query.since}" if query.since else ""
+        last = f" to {query.until}" if query.until else " on"
+        return f"Nothing is booked {where}{first}{last}."
+    others = "" if every else "; [bold]--all[/bold] shows those of all projects"
+    return (
+        f"Nothing is booked {where} yet. [bold]budget import[/bold] books older sessions{others}."
+    )
 
 
 def zone_of(timezone: str, env: dict[str, str], project: Any) -> tuple[str, Any]:

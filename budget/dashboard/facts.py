@@ -54,9 +54,11 @@ def collect(scope: Scope, now_ms: int) -> dict[str, Any]:
     Budgets over all projects stand as they were last added up (see `add_up`).
     """
     for _ in range(_TRIES):
+        files, left_out = _readable(scope.env)
         with ExitStack() as stack:
-            ledgers = [stack.enter_context(_seen(path)) for path in _files(scope)]
-            told = _collected(scope, ledgers, now_ms)
+            own = files if scope.every else _own(scope)
+            ledgers = [stack.enter_context(_seen(path)) for path in own]
+            told = _collected(scope, ledgers, files, left_out, now_ms)
             if not any(ledger.overtaken for ledger in ledgers):
                 break
     return told
@@ -70,11 +72,22 @@ def add_up(scope: Scope) -> None:
             pass
 
 
-def _files(scope: Scope) -> list[str]:
-    if scope.every:
-        return paths.all_ledgers(scope.env)
+def _own(scope: Scope) -> list[str]:
     path = paths.ledger_file(scope.env, scope.project)
     return [path] if os.path.exists(path) else []
+
+
+def _readable(env: paths.Env) -> tuple[list[str], list[str]]:
+    """The ledgers of all projects; and of those that cannot be read, why."""
+    files, left_out = [], []
+    for path in paths.all_ledgers(env):
+        try:
+            Ledger(path, looks=True).close()
+        except LedgerError as error:
+            left_out.append(f"{error} Its project is left out here.")
+        else:
+            files.append(path)
+    return files, left_out
 
 
 @contextmanager
@@ -88,7 +101,9 @@ def _seen(path: str) -> Iterator[Ledger]:
         ledger.close()
 
 
-def _collected(scope: Scope, ledgers: list[Ledger], now_ms: int) -> dict[str, Any]:
+def _collected(
+    scope: Scope, ledgers: list[Ledger], files: list[str], left_out: list[str], now_ms: int
+) -> dict[str, Any]:
     query = scope.query
     made = report.make(query, ledgers)
     cells = cube.build(ledgers, query, now_ms)
@@ -103,13 +118,13 @@ def _collected(scope: Scope, ledgers: list[Ledger], now_ms: int) -> dict[str, An
         "until": scope.until.isoformat() if scope.until else None,
         "title": "All projects" if scope.every else shown_path(scope.project.root),
         "every": scope.every,
-        "headline": headline(standings, _files(scope._replace(every=True)), scope.tz, now_ms),
+        "headline": headline(standings, files, scope.tz, now_ms),
         "budgets": _budgets(standings, scope.env, ledgers, now_ms),
         "stops": _stops(ledgers, query, clock),
         "warnings": _warnings(ledgers, query, clock),
         "advice": _advice(ledgers, query, now_ms, clock),
         "grants": list(made.grants),
-        "notices": [*unknown, *_notices(standings, ledgers, query)],
+        "notices": [*left_out, *unknown, *_notices(standings, ledgers, query)],
         "cells": cells.facts(),
         "stories": _stories(ledgers, query, clock),
         "prompts": _prompt_facts(ledgers, query, set(cells.names["prompt"]), clock),

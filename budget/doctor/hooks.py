@@ -42,7 +42,10 @@ def installation(found: list[Installed], troubles: list[Trouble]) -> Iterator[Fi
             what="Installed",
             detail="no hooks of budget in settings.json, and no plugin: nothing is counted",
             mend=["budget install"],
-            advice="Or as a plugin: claude plugin install budget@codebudget",
+            advice=(
+                "Or as a plugin: claude plugin marketplace add FOLDER, claude plugin install"
+                f" {PLUGIN}"
+            ),
         )
     for each in found:
         strict = ", --strict: work stops when budgets cannot be enforced" if each.is_strict else ""

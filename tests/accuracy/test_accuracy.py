@@ -50,7 +50,7 @@ def environment(folder: Path) -> dict[str, str]:
 def booked(case: Case, env: dict[str, str], by: str = "daily") -> report.Report:
     """What a report over all projects says."""
     query = report.Query(by, None, None, zone(case.timezone))
-    ledgers = report.open_ledgers(env, paths.find_project(env["HOME"]), every=True)
+    ledgers = report.open_ledgers(env, paths.find_project(env["HOME"]), True, print)
     try:
         return report.make(query, ledgers)
     finally:
