@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -210,6 +211,14 @@ def test_after_another_model_is_chosen_the_prompt_goes(home: Home) -> None:
         assert all("haiku" in step.model for step in stub.steps()[2:])
 
 
+def written(home: Home, what: bytes) -> None:
+    """Waits until it stands in a transcript: the client writes it later than it shows it."""
+    until = time.monotonic() + 20
+    while not any(what in path.read_bytes() for path in home.transcripts()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 @IN_A_TERMINAL
 def test_a_big_context_blocks_until_it_is_compacted(home: Home) -> None:
     home.write(REPO, 'version = 1\n[budgets.level]\ncontext_tokens = 20_000\nstop = "after"\n')
@@ -233,6 +242,7 @@ def test_a_big_context_blocks_until_it_is_compacted(home: Home) -> None:
         screen.submit("/compact")
         stub.wait_until(lambda requests: any(r.kind == "compaction" for r in requests))
         screen.wait_for("Compacted")
+        written(home, b'"compact_boundary"')
         screen.submit("after-compaction")
         screen.wait_for("done after 0 steps")
         assert len(stub.steps()) == 2

@@ -602,8 +602,8 @@ def test_a_status_line_with_a_spoilt_ledger_names_it(installed: Person) -> None:
         path.unlink()
     ledger.write_bytes(os.urandom(10_000))
     told = (
-        f"budget: The ledger {ledger} cannot be used: file is not a database. It is damaged: move"
-        " it away; the next step books the transcripts anew.\n"
+        f"budget: The ledger {ledger} cannot be used: file is not a database. It is damaged:"
+        " `budget rebuild`, or the next step, makes it anew from the transcripts.\n"
     )
     assert status_line(installed, status_input(installed)) == (0, told, "")
 
