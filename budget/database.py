@@ -266,7 +266,7 @@ class Database:
         finally:
             self._connection.set_progress_handler(None, 0)
         if found != "ok":
-            raise _damaged(self.path, " ".join(found.split()))
+            raise damaged(self.path, " ".join(found.split()))
 
     def row(self, sql: str, *values: object) -> tuple[Any, ...]:
         """The first row of a query that has one."""
@@ -280,7 +280,7 @@ def _explained(path: str, error: Exception) -> LedgerError:
     elif "readonly" in text or "unable to open" in text or isinstance(error, PermissionError):
         advice = "Make the folder writable for you, or set BUDGET_HOME to one that is."
     elif "malformed" in text or "not a database" in text:
-        return _damaged(path, text)
+        return damaged(path, text)
     elif "full" in text or getattr(error, "errno", 0) == 28:
         advice = "Free some space on its disk."
     else:
@@ -288,7 +288,7 @@ def _explained(path: str, error: Exception) -> LedgerError:
     return LedgerError(f"The ledger {path} cannot be used: {text}. {advice}")
 
 
-def _damaged(path: str, text: str) -> DamagedLedgerError:
+def damaged(path: str, text: str) -> DamagedLedgerError:
     return DamagedLedgerError(
         f"The ledger {path} cannot be used: {text}. It is damaged: `budget rebuild`, or the"
         " next step, makes it anew from the transcripts.",

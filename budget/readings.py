@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from budget.chain import ENTRY_COLUMNS, first_link
-from budget.database import Database
+from budget.database import Database, damaged
 from budget.entry import entry_of, spend_of
 from budget.lean import Any
 from budget.model import Compaction, Filter, Price, Spend, Step, Window
@@ -335,12 +335,18 @@ class Readings(Database):
         return [entry_of(row[:-1]) for row in rows], rows[-1][-1] if rows else seq
 
     def unattributed_since(self, seq: int) -> list[tuple[int, str, int, str, int]]:
-        """(seq, session id, quarter, user, picodollars) of what changed since `seq`."""
-        return self.rows(
+        """(seq, session id, quarter, user, picodollars) of what changed since `seq`.
+
+        Raises `DamagedLedgerError` for a row of another table, which a damaged file may hold here.
+        """
+        rows = self.rows(
             "SELECT seq, session_id, quarter, user, picousd FROM unattributed WHERE seq > ?"
             " ORDER BY seq",
             seq,
         )
+        if any(tuple(map(type, row)) != (int, str, int, str, int) for row in rows):
+            raise damaged(self.path, "rows of `unattributed` are none")
+        return rows
 
     def newest_seq(self) -> tuple[int, int]:
         """The `seq` of the last change of an entry, and of an unattributed amount; 0 for none."""

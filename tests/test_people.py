@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from budget import hook, paths, people, pipeline, reconcile
+from budget.errors import DamagedLedgerError
 from budget.ledger import Ledger
 from budget.model import PICO, ClientTotal, Filter, Spend, Step, Usage, Window
 from budget.people import people_ledger
@@ -644,3 +645,13 @@ def test_every_budget_of_every_scope_is_judged_at_once(tmp_path: Path) -> None:
     assert "are used up (2 spent)" in stop
     assert 'Budget "mine" in ~/.claude/budget.toml' in stop
     assert 'Budget "day"' not in stop
+
+
+def test_a_page_of_another_table_is_damage_and_no_bug(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path / "ledger.db"))
+    row = (1, "s1", 0, "ana", "claude-opus-5", b"")
+    with ledger.transaction():
+        ledger.write("INSERT INTO unattributed VALUES (?, ?, ?, ?, ?, ?)", row)
+    with pytest.raises(DamagedLedgerError, match="rows of `unattributed` are none"):
+        ledger.unattributed_since(0)
+    ledger.close()
