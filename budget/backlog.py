@@ -62,7 +62,7 @@ def read_backlog(
             return ""
     if since_ms is not None and moment.transcript:
         for changed_ms, path in _others(moment.transcript, ledger.root(), since_ms):
-            if _is_ours(path, moment.transcript, ledger.root()):
+            if _is_ours(path, began_at(path), moment.transcript, ledger.root()):
                 left = _Left(changed_ms, path, _session_id(path))
                 _book(booking, ledger, left, moment.user, min(changed_ms, moment.now_ms), env)
             if not booking.in_time:
@@ -115,25 +115,25 @@ def _left(
     have to have begun since `last_ms`: what is older is from before the ledger."""
     own = booking.moment.transcript
     read = ledger.files_since(since_ms)
-    sessions = {_main(path): session_id for path, session_id, *_ in read}
+    sessions = {_main(path): session_id for path, session_id, *_ in read if _main(path) != own}
     seen = {path: (size, mtime_ns) for path, _, size, mtime_ns in read}
     found = []
     for transcript, session_id in sessions.items():
         changed = [_reported_ms(env, session_id, last_ms)]
-        for place in places(transcript, session_id) if transcript != own else ():
+        for place in places(transcript, session_id):
             with suppress(OSError):
                 status = os.stat(place.path)
                 if seen.get(place.path) != (status.st_size, status.st_mtime_ns):
                     changed.append(status.st_mtime_ns // 10**6)
-        if transcript != own and max(changed):
+        if max(changed):
             found.append(_Left(max(changed), transcript, session_id))
     many = env.get(paths.MANY_USERS)
     for changed_ms, path in _others(own, ledger.root(), last_ms + 1):
         session_id = _session_id(path)
+        began = "" if path in sessions else began_at(path)
         if (
-            path not in sessions
-            and began_at(path)  # else it names no folder yet: it may be of another project
-            and _is_ours(path, own, ledger.root())
+            began  # else it names no folder yet: it may be of another project
+            and _is_ours(path, began, own, ledger.root())
             and not (many and _user_of(ledger, session_id) is None)
         ):
             found.append(_Left(changed_ms, path, session_id))
@@ -213,13 +213,12 @@ def _others(transcript: str, root: str, since_ms: int) -> Iterator[tuple[int, st
         yield changed_ms, path
 
 
-def _is_ours(path: str, transcript: str, root: str) -> bool:
-    """Whether a session began in the project, as far as its transcript tells.
+def _is_ours(path: str, began: str, transcript: str, root: str) -> bool:
+    """Whether a session that `began` in a folder is the project's, as far as its transcript tells.
 
     The client names `my_app` and `my-app` alike: their transcripts lie in one folder. A project
     within this one is another. A folder that is no more may have been this one's, or a worktree's.
     """
-    began = began_at(path)
     if began and not is_remote(began) and os.path.isdir(began):
         # As `open_ledger` writes it.
         return os.fsencode(paths.find_project(began).root).decode("utf-8", "replace") == root

@@ -77,12 +77,6 @@ def began_at(path: str) -> str:
         return ""
 
 
-def began_in(path: str, root: str) -> bool:
-    """Whether a session began in a folder or below it."""
-    folder = began_at(path)
-    return folder == root or folder.startswith(root.rstrip(os.sep) + os.sep)
-
-
 def model_was_switched(path: str) -> bool:
     """Whether the person chose a model since the last step (`/model`, 2.1.330, 2026-11-23)."""
     try:
