@@ -703,6 +703,15 @@ def test_without_a_terminal_nothing_is_granted(tmp_path: Path) -> None:
     assert len(work.status()["incidents"]) == 1
 
 
+def test_in_a_terminal_it_is_answered_in_the_terminals_words(tmp_path: Path) -> None:
+    work = Work(tmp_path, total())
+    work.step("m1", "m2")
+    code, told = allow(work, "abc", "--budget", "total")
+    assert code == 3
+    assert "'abc' is no amount above 0. budget allow AMOUNT [--budget NAME]" in told
+    assert "/budget:allow" not in told
+
+
 @pytest.mark.parametrize(("days", "told"), [(29, 1), (31, 0)])
 def test_an_incident_is_told_for_a_month(tmp_path: Path, days: int, told: int) -> None:
     work = Work(tmp_path, total())
